@@ -1,0 +1,72 @@
+# What can be done here, one word each. Everything starts from a bare python3 (3.11 or newer); an
+# environment is made once, and again only when pyproject.toml or constraints.txt have changed.
+
+PYTHON ?= python3
+PYTHON313 := $(shell .ci/find-python 3.13)
+BIN := .venv/bin
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help demo test lint unit docs core no-core bench clean
+
+help:
+	@echo "make demo   write a store from single-cell studies and train on a part of it"
+	@echo "make test   everything that must pass: lint, unit, docs, core"
+	@echo "make lint   style and types"
+	@echo "make unit   the tests, with the examples in docstrings and docs"
+	@echo "make docs   the documentation, into docs/_build/html"
+	@echo "make core   the tests on Python 3.13 without torch and tensorflow"
+	@echo "make bench  the comparison with annbatch; options go into ARGS='...'"
+	@echo "make clean  remove everything that was made here"
+
+demo: .venv/.demo
+	$(BIN)/dao demo
+
+test: lint unit docs $(if $(PYTHON313),core,no-core)
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: .venv/.dev
+	$(BIN)/pytest -n 2
+
+docs: .venv/.dev
+	$(BIN)/sphinx-build -q -E -W --keep-going docs docs/_build/html
+
+core: .venv313/.core
+	.venv313/bin/pytest -n 2 tests
+
+no-core:
+	@echo "no working python3.13 here: the core tests on it were left out"
+
+bench: .venv/.dev
+	$(BIN)/python tests/benchmarks/run.py $(ARGS)
+
+clean:
+	rm -rf .venv .venv313 .venv-annbatch build dist docs/_build
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find dao backends tests docs -name __pycache__ -prune -exec rm -rf {} +
+
+# The environments. pip only speaks of errors (-qq), and knows --group since 25.1.
+
+.venv/.demo: pyproject.toml constraints.txt
+	@echo "making .venv for the demo: a few minutes, once"
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -qq --constraint constraints.txt --editable '.[demo]'
+	@touch $@
+
+.venv/.dev: pyproject.toml constraints.txt
+	@echo "making .venv for development: a few minutes, once"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -qq 'pip>=25.1'
+	$(BIN)/pip install -qq --constraint constraints.txt --editable '.[all]' --group dev
+	@touch $@ .venv/.demo # the demo needs nothing more
+
+.venv313/.core: pyproject.toml constraints.txt
+	@echo "making .venv313: a minute, once"
+	$(PYTHON313) -m venv .venv313
+	.venv313/bin/python -m pip install -qq 'pip>=25.1'
+	.venv313/bin/pip install -qq --upgrade --editable . --group test
+	@touch $@

@@ -1,0 +1,124 @@
+"""What the zarr and zarrs backends share: rows -> chunks -> decoded buffers."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dao.backend import DenseRows, SparseRows
+from dao.batches.plan import plan_ranges
+from dao.directory import StoreDirectory
+from dao.errors import ArgumentError, CorruptStoreError, UnknownDatasetError, near_matches
+from dao_backends.shards import ShardChecks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from dao.format.manifest import ArrayInfo, Manifest, MatrixInfo
+
+
+class ChunkedReader(ABC):
+    """A reader of the dao format on a local path; a subclass says how chunks are decoded."""
+
+    def __init__(self, path: str, options: Mapping[str, Any]) -> None:
+        if options:
+            name = next(iter(options))
+            msg = f"This backend has no option {name!r}; it takes none."
+            raise ArgumentError(msg)
+        self._path = path
+        self._files = StoreDirectory(path)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._row_starts: dict[tuple[str, str], NDArray[np.int64]] = {}
+        self._lock = threading.Lock()
+        self._checks = ShardChecks(self._files.root)
+
+    @abstractmethod
+    def _decode(self, path: str, array: ArrayInfo, chunks: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the chunks side by side: shape (len(chunks) * array.chunk, ...).
+
+        ``path`` is the array's folder relative to the store. The last chunk of an array is
+        as long as the others; what lies beyond the array's end is undefined.
+        """
+
+    def manifest(self) -> Manifest:
+        """Return what the store holds."""
+        return self._files.manifest
+
+    def table(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return a parquet table of the store, checked."""
+        return self._files.table(path, columns)
+
+    def document(self, path: str) -> Any:
+        """Return a JSON document of the store, checked."""
+        return self._files.document(path)
+
+    def rows(self, dataset: str, matrix: str, rows: NDArray[np.int64]) -> SparseRows | DenseRows:
+        """Return rows of a matrix; each touched chunk is decoded once."""
+        path, info = self._find(dataset, matrix)
+        rows = np.asarray(rows, np.int64)
+        if len(rows) and not 0 <= rows.min() <= rows.max() < info.shape[0]:
+            msg = f"Rows {rows.min()} to {rows.max()} of {path}, which has {info.shape[0]}."
+            raise ArgumentError(msg)
+        if info.encoding == "dense":
+            plan = plan_ranges(rows, rows + 1, info.values.chunk)
+            values = self._decode(path, info.values, plan.chunks)
+            return DenseRows(values, plan.starts, len(plan.chunks), values.nbytes)
+        row_starts = self._starts(dataset, matrix, path, info)
+        starts, stops = row_starts[rows], row_starts[rows + 1]
+        plan = plan_ranges(starts, stops, info.values.chunk)
+        values = self._decode(f"{path}/data", info.arrays["data"], plan.chunks)
+        indices = self._decode(f"{path}/indices", info.arrays["indices"], plan.chunks)
+        return SparseRows(
+            values,
+            indices,
+            plan.starts,
+            stops - starts,
+            info.shape[1],
+            2 * len(plan.chunks),
+            values.nbytes + indices.nbytes,
+        )
+
+    def close(self) -> None:
+        """Drop cached row starts."""
+        self._prepare()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_path": self._path, "_files": self._files}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._prepare()
+
+    def _find(self, dataset: str, matrix: str) -> tuple[str, MatrixInfo]:
+        manifest = self._files.manifest
+        if dataset not in manifest.ordinals:
+            msg = f"No dataset {dataset!r}.{near_matches(dataset, manifest.ordinals)}"
+            raise UnknownDatasetError(msg)
+        info = manifest.datasets[manifest.ordinals[dataset]]
+        if matrix not in info.matrices:
+            msg = f"Dataset {dataset!r} has no {matrix!r}.{near_matches(matrix, info.matrices)}"
+            raise UnknownDatasetError(msg)
+        return f"{info.path}/{matrix}", info.matrices[matrix]
+
+    def _starts(self, dataset: str, matrix: str, path: str, info: MatrixInfo) -> NDArray[np.int64]:
+        key = (dataset, matrix)
+        with self._lock:
+            known = self._row_starts.get(key)
+        if known is not None:
+            return known
+        array = info.arrays["indptr"]
+        decoded = self._decode(f"{path}/indptr", array, np.arange(array.n_chunks))
+        starts = np.ascontiguousarray(decoded[: array.shape[0]], dtype=np.int64)
+        if starts[0] != 0 or starts[-1] != info.nnz or (np.diff(starts) < 0).any():
+            msg = f"{self._files.root / path}/indptr does not ascend from 0 to {info.nnz}."
+            raise CorruptStoreError(msg)
+        with self._lock:
+            return self._row_starts.setdefault(key, starts)

@@ -1,0 +1,113 @@
+"""Backend ``zarrs``: chunks decoded in Rust, many at a time, without the GIL."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from zarr.storage import LocalStore
+from zarrs._internal import ChunkItem, CodecPipelineImpl
+
+from dao.errors import CorruptStoreError, DaoWarning
+from dao_backends.shards import shard_path
+from dao_backends.zarr import ZarrReader
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from dao.format.manifest import ArrayInfo
+
+
+class _Process:
+    """Whether zarrs may be called: its thread pool does not come along into a forked child."""
+
+    forked = False
+    warned = False
+
+    @classmethod
+    def after_fork(cls) -> None:
+        cls.forked = True
+
+
+os.register_at_fork(after_in_child=_Process.after_fork)
+
+
+class ZarrsBackend:
+    """Decode with zarrs; the default for local paths."""
+
+    def open(self, path: str, *, memory: int, options: Mapping[str, Any]) -> ZarrsReader:
+        """Open the store at a local path."""
+        return ZarrsReader(path, options)
+
+
+class ZarrsReader(ZarrReader):
+    """Hands all chunks of a request to zarrs in one list; falls back to zarr after a fork."""
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._pipelines: dict[str, CodecPipelineImpl] = {}
+
+    def _decode(self, path: str, array: ArrayInfo, chunks: NDArray[np.int64]) -> NDArray[Any]:
+        if _Process.forked:
+            _warn_once()
+            return super()._decode(path, array, chunks)
+        self._checks.check_chunks(path, array, chunks)
+        width = array.shape[1:]
+        out = np.empty((len(chunks) * array.chunk, *width), array.dtype)
+        if out.size:
+            try:
+                self._pipeline(path, array).retrieve_chunks_and_apply_index(
+                    _requests(path, array, chunks), out
+                )
+            except RuntimeError as error:
+                where = self._files.root / path
+                msg = f"{where} cannot be decoded ({error}). Restore it from a copy."
+                raise CorruptStoreError(msg) from error
+        return out
+
+    def _pipeline(self, path: str, array: ArrayInfo) -> CodecPipelineImpl:
+        known = self._pipelines.get(path)
+        if known is not None:
+            return known
+        metadata = json.loads(self._files.read(array.metadata))
+        store = LocalStore(self._files.root, read_only=True)
+        pipeline = CodecPipelineImpl(json.dumps(metadata), store, validate_checksums=True)
+        return self._pipelines.setdefault(path, pipeline)
+
+
+def _requests(path: str, array: ArrayInfo, chunks: NDArray[np.int64]) -> list[ChunkItem]:
+    width = list(array.shape[1:])
+    full = [slice(0, w) for w in width]
+    shape = [len(chunks) * array.chunk, *width]
+    shard_shape = [array.shard, *width]
+    per_shard = array.shard // array.chunk
+    requests = []
+    for place, chunk in enumerate(chunks.tolist()):
+        shard, inside = divmod(chunk, per_shard)
+        requests.append(
+            ChunkItem(
+                key=shard_path(path, array, shard),
+                chunk_subset=[slice(inside * array.chunk, (inside + 1) * array.chunk), *full],
+                chunk_shape=shard_shape,
+                subset=[slice(place * array.chunk, (place + 1) * array.chunk), *full],
+                shape=shape,
+            )
+        )
+    return requests
+
+
+def _warn_once() -> None:
+    if not _Process.warned:
+        _Process.warned = True
+        warnings.warn(
+            "zarrs cannot be used in a forked process, so this one decodes with zarr-python, "
+            "which is slower. Start workers afresh instead: "
+            "DataLoader(..., multiprocessing_context='spawn').",
+            DaoWarning,
+            stacklevel=2,
+        )

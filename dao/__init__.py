@@ -1,0 +1,61 @@
+"""dao: write single-cell studies once, stream any subset of their cells to a model.
+
+>>> import dao
+>>> store = dao.load_store("atlas.dao")  # doctest: +SKIP
+>>> for batch in store.subset(tissue="lung").torch(batch_size=1024):  # doctest: +SKIP
+...     batch["X"], batch["obs"]
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dao import errors, samplers, testing
+    from dao.batches.generator import Generator
+    from dao.store import Store, load_store
+    from dao.validate import validate_store
+    from dao.write.source import Source
+    from dao.write.store import write_store
+
+    __version__: str
+
+__all__ = [
+    "Generator",
+    "Source",
+    "Store",
+    "errors",
+    "load_store",
+    "samplers",
+    "testing",
+    "validate_store",
+    "write_store",
+]
+
+# Imported on first use: `import dao` must stay light (no zarr, pyarrow, pandas, torch).
+_HOME = {
+    "Generator": "dao.batches.generator",
+    "Source": "dao.write.source",
+    "Store": "dao.store",
+    "load_store": "dao.store",
+    "validate_store": "dao.validate",
+    "write_store": "dao.write.store",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    if name in {"errors", "samplers", "testing"}:
+        return import_module(f"dao.{name}")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("dao-store")
+    msg = f"module 'dao' has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,186 @@
+"""What a backend is: the protocol, the rows it returns, and how it is found.
+
+A backend turns "these rows of this matrix" into arrays. It is chosen by name through the
+entry-point group ``dao.backends``; ``docs/write-a-backend.md`` shows a whole one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from dao.errors import DaoError, MissingExtraError, UnknownBackendError, near_matches
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from dao.format.manifest import Manifest
+
+__all__ = ["Backend", "DenseRows", "Reader", "SparseRows", "available_backends", "find_backend"]
+
+ENTRY_POINT_GROUP = "dao.backends"
+
+# Backends of dao that need an extra: the name of the extra to install.
+_EXTRAS = {"dask": "dask", "cloud": "cloud"}
+
+
+@dataclass(frozen=True, slots=True)
+class SparseRows:
+    """Rows of a sparse matrix as they were stored, inside larger decoded buffers.
+
+    Row ``i`` is ``values[starts[i] : starts[i] + lengths[i]]`` with its column numbers at
+    the same places of ``indices``. Buffers may hold more than the rows; nothing is copied.
+
+    Attributes
+    ----------
+    values, indices
+        1-d arrays of one length; any integer or float dtype; column numbers ascend in a row.
+    starts, lengths
+        int64, one entry per requested row, in the order of the request.
+    n_vars
+        Columns of the matrix; every index must be below it, which the caller checks.
+    n_chunks, n_bytes
+        Chunks decoded and bytes decoded to serve the request, for the statistics.
+    """
+
+    values: NDArray[Any]
+    indices: NDArray[Any]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    n_vars: int
+    n_chunks: int = 0
+    n_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DenseRows:
+    """Rows of a dense matrix: row ``i`` of the request is ``values[slots[i]]``.
+
+    Attributes
+    ----------
+    values
+        2-d array of decoded rows, of any integer or float dtype.
+    slots
+        int64, one entry per requested row.
+    """
+
+    values: NDArray[Any]
+    slots: NDArray[np.int64]
+    n_chunks: int = 0
+    n_bytes: int = 0
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """An open store, as a backend serves it.
+
+    All methods may be called from several threads at once. A reader must survive pickling
+    to another process (reopening there what cannot travel) and must not hang or give wrong
+    data in a forked child. Errors are those of `dao.errors`; missing or altered bytes are a
+    `dao.errors.CorruptStoreError`, never zeros.
+    """
+
+    def manifest(self) -> Manifest:
+        """Return what the store holds; the same value for the life of the reader."""
+
+    def table(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return a parquet table of the store (obs, features, vocabulary), checked.
+
+        ``path`` is one that the manifest names; ``columns`` limits what is read.
+        """
+
+    def document(self, path: str) -> Any:
+        """Return a JSON document of the store (uns), checked."""
+
+    def rows(self, dataset: str, matrix: str, rows: NDArray[np.int64]) -> SparseRows | DenseRows:
+        """Return rows of ``"X"``, ``"layers/<name>"`` or ``"obsm/<name>"`` of a dataset.
+
+        ``rows`` may be in any order and repeat; they are numbers within the dataset.
+        """
+
+    def close(self) -> None:
+        """Let go of files and caches; the reader is not used afterwards."""
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """What an entry point of the group ``dao.backends`` names: a class with one method."""
+
+    def open(self, path: str, *, memory: int, options: Mapping[str, Any]) -> Reader:
+        """Open the store at ``path`` for reading.
+
+        Parameters
+        ----------
+        path
+            As the user gave it: a local path or a URL.
+        memory
+            Bytes that the stream may use; caches should stay well below.
+        options
+            The ``backend_options`` of `dao.load_store`; unknown ones are an
+            `dao.errors.ArgumentError`.
+        """
+
+
+@cache
+def _entry_points() -> dict[str, EntryPoint]:
+    # The first of a name wins; importlib lists the environment in path order.
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        found.setdefault(entry.name, entry)
+    return found
+
+
+def refresh_backends() -> None:
+    """Forget the known backends, after a package was installed into a running process."""
+    _entry_points.cache_clear()
+
+
+def available_backends() -> list[str]:
+    """Return the names that ``load_store(backend=...)`` accepts, ``"auto"`` left out."""
+    return sorted(_entry_points())
+
+
+def find_backend(name: str) -> Backend:
+    """Return a new backend by its entry-point name.
+
+    Raises
+    ------
+    dao.errors.UnknownBackendError
+        If no installed package registers the name.
+    dao.errors.MissingExtraError
+        If the backend needs a package that is not installed.
+    """
+    entry = _entry_points().get(name)
+    if entry is None:
+        if name in _EXTRAS:
+            raise missing_extra(f"backend {name!r}", _EXTRAS[name])
+        msg = f"There is no backend {name!r}.{near_matches(name, available_backends())}"
+        raise UnknownBackendError(msg)
+    try:
+        backend = entry.load()()
+    except ImportError as error:
+        raise missing_extra(f"backend {name!r}", _EXTRAS.get(name), error) from error
+    except DaoError:
+        raise
+    except Exception as error:
+        msg = f"Backend {name!r} ({entry.value}) could not be loaded: {error}"
+        raise UnknownBackendError(msg) from error
+    if not isinstance(backend, Backend):
+        msg = f"Backend {name!r} ({entry.value}) has no open() method: see docs/write-a-backend.md."
+        raise UnknownBackendError(msg)
+    return backend
+
+
+def missing_extra(
+    what: str, extra: str | None, error: ImportError | None = None
+) -> MissingExtraError:
+    """Return the error that tells what to install."""
+    reason = f" ({error})" if error else ""
+    package = f"'dao-store[{extra}]'" if extra else "--upgrade dao-store"
+    return MissingExtraError(f"{what} needs a package{reason}: pip install {package}")

@@ -1,0 +1,184 @@
+"""Gather: decoded rows into the final form of a batch, in one pass over the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+
+from dao import kernels
+from dao.backend import DenseRows, SparseRows
+from dao.errors import CorruptStoreError
+from dao.threads import over_ranges
+
+if TYPE_CHECKING:
+    from dao.batches.columns import ColumnMap
+    from numpy.typing import NDArray
+    from collections.abc import Sequence
+
+__all__ = ["Run", "gather_csr", "gather_dense"]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Some rows of one part of a window, and where they go.
+
+    Attributes
+    ----------
+    rows
+        What the backend returned.
+    slots
+        Which of them.
+    out_rows
+        Row of the batch for each.
+    """
+
+    rows: SparseRows | DenseRows
+    slots: NDArray[np.int64]
+    out_rows: NDArray[np.int64]
+
+
+def gather_csr(
+    runs: Sequence[Run], n_rows: int, columns: ColumnMap, dtype: np.dtype[Any]
+) -> sp.csr_matrix:
+    """Return rows as CSR of ``dtype`` with int32 indices that ascend in each row.
+
+    Raises
+    ------
+    dao.errors.CorruptStoreError
+        If a stored column number lies outside of the matrix.
+    """
+    runs = [_sparse(run) if isinstance(run.rows, DenseRows) else run for run in runs]
+    lengths = np.zeros(n_rows, np.int64)
+    for run in runs:
+        lengths[run.out_rows] = _lengths(run, columns)
+    indptr = np.zeros(n_rows + 1, np.int64)
+    np.cumsum(lengths, out=indptr[1:])
+    nnz = int(indptr[-1])
+    values, indices = np.empty(nnz, dtype), np.empty(nnz, np.int32)
+    for run in runs:
+        _copy(run, columns, values, indices, indptr[:-1][run.out_rows])
+    if nnz <= np.iinfo(np.int32).max:
+        indptr = indptr.astype(np.int32)
+    matrix = sp.csr_matrix((values, indices, indptr), shape=(n_rows, columns.n_vars), copy=False)
+    if not columns.ascending:
+        matrix.has_sorted_indices = False
+        matrix.sort_indices()
+    return matrix
+
+
+def gather_dense(
+    runs: Sequence[Run], n_rows: int, columns: ColumnMap, dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """Return rows as a C-contiguous array of shape (n_rows, columns.n_vars).
+
+    Raises
+    ------
+    dao.errors.CorruptStoreError
+        If a stored column number lies outside of the matrix.
+    """
+    out = np.empty((n_rows, columns.n_vars), dtype)
+    for run in runs:
+        rows, slots, out_rows = run.rows, run.slots, run.out_rows
+        if isinstance(rows, DenseRows):
+            stored = columns.within(rows.values.shape[1])
+            own = rows.slots[slots]
+            kernels.dense_from_dense(rows.values, own, stored, out, out_rows)
+            continue
+        place = columns.place(rows.n_vars)
+        starts, lengths = rows.starts[slots], rows.lengths[slots]
+
+        def fill(
+            a: int,
+            b: int,
+            rows: SparseRows = rows,
+            place: NDArray[np.int32] = place,
+            starts: NDArray[np.int64] = starts,
+            lengths: NDArray[np.int64] = lengths,
+            out_rows: NDArray[np.int64] = out_rows,
+        ) -> bool:
+            return bool(
+                kernels.fill_dense(
+                    rows.values, rows.indices, starts[a:b], lengths[a:b], place, out, out_rows[a:b]
+                )
+            )
+
+        work = int(lengths.sum()) + len(slots) * columns.n_vars // 4
+        if not all(over_ranges(fill, len(slots), work)):
+            raise _out_of_bounds(rows)
+    return out
+
+
+def _lengths(run: Run, columns: ColumnMap) -> NDArray[np.int64]:
+    rows = run.rows
+    starts, lengths = rows.starts[run.slots], rows.lengths[run.slots]
+    if columns.is_identity(rows.n_vars):
+        return lengths
+    counts = np.empty(len(starts), np.int64)
+    place = columns.place(rows.n_vars)
+
+    def count(a: int, b: int) -> bool:
+        return bool(
+            kernels.count_selected(rows.indices, starts[a:b], lengths[a:b], place, counts[a:b])
+        )
+
+    if not all(over_ranges(count, len(starts), int(lengths.sum()))):
+        raise _out_of_bounds(rows)
+    return counts
+
+
+def _copy(
+    run: Run,
+    columns: ColumnMap,
+    values: NDArray[Any],
+    indices: NDArray[np.int32],
+    out_starts: NDArray[np.int64],
+) -> None:
+    rows = run.rows
+    starts, lengths = rows.starts[run.slots], rows.lengths[run.slots]
+    work = int(lengths.sum())
+    if columns.is_identity(rows.n_vars):
+
+        def copy(a: int, b: int) -> int:
+            parts = starts[a:b], lengths[a:b]
+            kernels.copy_segments(rows.values, *parts, values, out_starts[a:b])
+            return int(kernels.copy_segments(rows.indices, *parts, indices, out_starts[a:b]))
+
+        if max(over_ranges(copy, len(starts), work)) >= max(1, rows.n_vars):
+            raise _out_of_bounds(rows)
+        return
+    place = columns.place(rows.n_vars)
+
+    def fill(a: int, b: int) -> None:
+        kernels.fill_selected(
+            rows.values,
+            rows.indices,
+            starts[a:b],
+            lengths[a:b],
+            place,
+            values,
+            indices,
+            out_starts[a:b],
+        )
+
+    over_ranges(fill, len(starts), work)
+
+
+def _sparse(run: Run) -> Run:
+    """Return a run over rows that were stored densely as one over sparse rows."""
+    rows = run.rows
+    part = sp.csr_matrix(rows.values[rows.slots[run.slots]])
+    starts = part.indptr[:-1].astype(np.int64)
+    lengths = np.diff(part.indptr).astype(np.int64)
+    sparse = SparseRows(part.data, part.indices, starts, lengths, part.shape[1])
+    return Run(sparse, np.arange(len(run.slots)), run.out_rows)
+
+
+def _out_of_bounds(rows: SparseRows) -> CorruptStoreError:
+    msg = (
+        f"A stored column number lies outside of a matrix of {rows.n_vars} columns: the store is "
+        "damaged. `dao validate` tells which dataset."
+    )
+    return CorruptStoreError(msg)

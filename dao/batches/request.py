@@ -1,0 +1,150 @@
+"""From the arguments of `Store.generator` to a checked generator."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dao.batches.batch import BatchSpec, MatrixSpec
+from dao.batches.columns import ColumnMap
+from dao.batches.generator import Generator, Share
+from dao.errors import ArgumentError, near_matches
+from dao.format.encodings import check_cast
+from dao.samplers import Sampler, Sequential, Shuffle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from dao.store import Store
+
+__all__ = ["make_generator"]
+
+_SAMPLERS: dict[str, Callable[[], Sampler]] = {"shuffle": Shuffle, "sequential": Sequential}
+
+
+def make_generator(
+    store: Store,
+    *,
+    batch_size: int,
+    obs_keys: Sequence[str],
+    var_names: Iterable[str] | None,
+    layers: Sequence[str],
+    obsm: Sequence[str],
+    x_format: str,
+    dtype: Any,
+    sampler: str | Sampler,
+    seed: int,
+    drop_last: bool,
+    transform: Callable[[Any], Any] | None,
+    rank: int | None,
+    world_size: int | None,
+) -> Generator:
+    """Return a generator; see `dao.Store.generator` for the arguments."""
+    if not _is_whole(batch_size) or batch_size < 1:
+        msg = f"batch_size={batch_size!r}: give a whole number of at least 1."
+        raise ArgumentError(msg)
+    if not _is_whole(seed) or seed < 0:
+        msg = f"seed={seed!r}: give a whole number of at least 0."
+        raise ArgumentError(msg)
+    if x_format not in {"csr", "dense"}:
+        msg = f"x_format={x_format!r}: give 'csr' or 'dense'."
+        raise ArgumentError(msg)
+    if transform is not None and not callable(transform):
+        msg = f"transform={transform!r} is not a function."
+        raise ArgumentError(msg)
+    if var_names is not None:
+        store = store.select_features(var_names)
+    columns = ColumnMap(store.feature_positions().astype(np.int32))
+    matrices = {
+        name: MatrixSpec(columns, _output_dtype(store, name, dtype), x_format == "dense")
+        for name in ("X", *(f"layers/{n}" for n in _listed("layers", layers)))
+    }
+    for name in _listed("obsm", obsm):
+        matrices[f"obsm/{name}"] = _obsm_spec(store, name)
+    obs = {name: store.obs_column(name) for name in _listed("obs_keys", obs_keys)}
+    return Generator(
+        store=store,
+        spec=BatchSpec(int(batch_size), matrices, obs),
+        sampler=_sampler(sampler),
+        seed=int(seed),
+        drop_last=bool(drop_last),
+        transform=transform,
+        share=_share(rank, world_size),
+    )
+
+
+def _output_dtype(store: Store, matrix: str, dtype: Any) -> np.dtype[Any]:
+    infos = store.matrix_infos(matrix)
+    if isinstance(dtype, str) and dtype == "native":
+        return np.result_type(*(i.dtype for i in infos)) if infos else np.dtype(np.float32)
+    try:
+        wanted: np.dtype[Any] = np.dtype(dtype)
+    except TypeError as error:
+        msg = f"dtype={dtype!r} is no dtype; give for example 'float32' or 'native'."
+        raise ArgumentError(msg) from error
+    if wanted.kind not in "iuf" or wanted == np.float16:
+        msg = f"dtype={dtype!r}: give an integer type, 'float32', 'float64' or 'native'."
+        raise ArgumentError(msg)
+    for info in infos:
+        check_cast(info.dtype, np.dtype(info.source_dtype), info.minimum, info.maximum, wanted)
+    return wanted
+
+
+def _obsm_spec(store: Store, name: str) -> MatrixSpec:
+    infos = store.matrix_infos(f"obsm/{name}")
+    widths = {i.shape[1] for i in infos}
+    if len(widths) > 1:
+        msg = f"obsm {name!r} has {', '.join(map(str, sorted(widths)))} columns in the datasets."
+        raise ArgumentError(msg)
+    dtypes = [np.dtype(i.source_dtype) for i in infos]
+    dtype = np.result_type(*dtypes) if dtypes else np.dtype(np.float32)
+    if dtype.kind == "b" or dtype == np.float16:
+        dtype = np.dtype(np.float32)
+    width = max(widths, default=0)
+    return MatrixSpec(ColumnMap(np.arange(width, dtype=np.int32)), dtype, dense=True)
+
+
+def _sampler(sampler: str | Sampler) -> Sampler:
+    if isinstance(sampler, str):
+        if sampler not in _SAMPLERS:
+            near = near_matches(sampler, _SAMPLERS)
+            msg = f"There is no sampler {sampler!r}.{near} Or give an object of dao.samplers."
+            raise ArgumentError(msg)
+        return _SAMPLERS[sampler]()
+    if isinstance(sampler, type) or not isinstance(sampler, Sampler):
+        msg = f"{sampler!r} is no sampler: give a name or an object with a method plan()."
+        raise ArgumentError(msg)
+    return sampler
+
+
+def _share(rank: int | None, world_size: int | None) -> Share:
+    if (rank is None) != (world_size is None):
+        msg = "rank and world_size go together; give both or none."
+        raise ArgumentError(msg)
+    if rank is None or world_size is None:
+        return _torch_share()
+    if not (_is_whole(rank) and _is_whole(world_size) and 0 <= rank < world_size):
+        msg = f"rank={rank!r}, world_size={world_size!r}: rank must be below world_size."
+        raise ArgumentError(msg)
+    return Share(int(rank), int(world_size))
+
+
+def _torch_share() -> Share:
+    # A process group can only exist where the user has imported torch.
+    distributed = getattr(sys.modules.get("torch"), "distributed", None)
+    if distributed is None or not (distributed.is_available() and distributed.is_initialized()):
+        return Share()
+    return Share(distributed.get_rank(), distributed.get_world_size())
+
+
+def _listed(argument: str, names: Sequence[str]) -> list[str]:
+    listed = [names] if isinstance(names, str) else list(names)
+    if len(set(listed)) != len(listed):
+        msg = f"{argument}={names!r} names something twice."
+        raise ArgumentError(msg)
+    return listed
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)

@@ -1,0 +1,117 @@
+"""torch: whole batches of tensors, alone, under DataLoader workers and in DDP."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dao.backend import missing_extra
+from dao.batches.generator import Share
+from dao.batches.numeric import numeric_obs
+from dao.errors import DaoError
+
+try:
+    import torch
+    from torch.utils.data import IterableDataset, get_worker_info
+except ImportError as error:
+    raise missing_extra("store.torch()", "torch", error) from error
+
+if TYPE_CHECKING:
+    from dao.batches.batch import ArrayBatch
+    from collections.abc import Iterator, Mapping
+    from dao.batches.generator import Generator
+
+__all__ = ["TorchBatches", "to_torch"]
+
+_MOST_WORKERS = 1024
+
+
+class TorchBatches(IterableDataset[Any]):
+    """An iterable dataset whose items are whole batches.
+
+    Use it as it is, or inside ``DataLoader(dataset, batch_size=None, num_workers=k)``: each
+    worker reads its own part of the epoch, every row exactly once. X is dense or
+    ``torch.sparse_csr``; obs a dict of tensors (categoricals as int64 codes, missing -1).
+
+    Parameters
+    ----------
+    generator
+        What is streamed.
+    """
+
+    def __init__(self, generator: Generator) -> None:
+        self.generator = generator
+        # How often each worker has begun an epoch. Workers may be new processes for each
+        # epoch, so the count lives in memory that all of them share; each has its own slot,
+        # so that none can overtake another.
+        self._begun = torch.zeros(_MOST_WORKERS, dtype=torch.int64).share_memory_()
+        self._start = 0
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
+            torch.sparse_csr_tensor([0, 0], [], [], size=(1, 1))
+
+    def __len__(self) -> int:
+        """Return the number of batches of one epoch, over all workers of this rank."""
+        return len(self.generator)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        info = get_worker_info()
+        if info is None:
+            epoch, first = self.generator._begin()  # noqa: SLF001 - the adaptor is part of it
+            return self.generator.iterate(to_torch, epoch=epoch, first_batch=first)
+        begun = self._begun[: info.num_workers].clone()
+        own = int(begun[info.id])
+        if int(begun.min()) < own:
+            msg = (
+                "A DataLoader worker ended before it began its last epoch, so workers disagree "
+                "on which epoch is next. Call set_epoch(n) before going on."
+            )
+            raise DaoError(msg)
+        self._begun[info.id] = own + 1
+        base = self.generator.share
+        share = Share(base.rank, base.world_size, info.id, info.num_workers)
+        epoch = self.generator._epoch + own  # noqa: SLF001
+        return self.generator.iterate(to_torch, epoch=epoch, share=share)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the next ``iter`` this epoch, also in workers."""
+        self.generator.set_epoch(epoch)
+        self._begun.zero_()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the stream is (without workers)."""
+        return self.generator.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where a `state_dict` was taken (without workers)."""
+        self.generator.load_state_dict(state)
+
+    @property
+    def categories(self) -> dict[str, list[Any]]:
+        """Column -> the values behind its codes."""
+        return self.generator.categories
+
+
+def to_torch(batch: ArrayBatch) -> dict[str, Any]:
+    """Return the batch as tensors that share memory with its arrays."""
+    return {
+        "X": _tensor(batch.matrices["X"]),
+        "obs": {n: torch.from_numpy(numeric_obs(n, c)) for n, c in batch.obs.items()},
+        "layers": {n: _tensor(m) for n, m in batch.group("layers").items()},
+        "obsm": {n: _tensor(m) for n, m in batch.group("obsm").items()},
+        "index": torch.from_numpy(batch.index),
+    }
+
+
+def _tensor(matrix: Any) -> torch.Tensor:
+    if isinstance(matrix, np.ndarray):
+        return torch.from_numpy(matrix)
+    return torch.sparse_csr_tensor(
+        torch.from_numpy(matrix.indptr),
+        torch.from_numpy(matrix.indices),
+        torch.from_numpy(matrix.data),
+        size=matrix.shape,
+        check_invariants=False,
+    )

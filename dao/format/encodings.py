@@ -1,0 +1,146 @@
+"""Which dtypes and chunk shapes hold a matrix: narrowest lossless types, sizes, codecs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dao.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Elements per inner chunk: the unit of decoding. Larger ones decode faster per element,
+# smaller ones waste less when few rows of a chunk are wanted (docs/design/002).
+CHUNK_ELEMENTS = 131_072
+CHUNKS_PER_SHARD = 128
+
+PROFILES: Mapping[str, Mapping[str, object]] = {
+    "fast": {"cname": "lz4hc", "clevel": 3},
+    "compact": {"cname": "zstd", "clevel": 7},
+}
+
+_UNSIGNED = (np.uint8, np.uint16, np.uint32, np.uint64)
+_SIGNED = (np.int8, np.int16, np.int32, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRange:
+    """What is known about the values of a matrix, gathered over its pieces.
+
+    Attributes
+    ----------
+    minimum, maximum
+        Smallest and largest finite value, implicit zeros included.
+    integral
+        Whether every value is a finite whole number.
+    fits_float32
+        Whether every value survives a cast to float32 and back.
+    """
+
+    minimum: float = 0.0
+    maximum: float = 0.0
+    integral: bool = True
+    fits_float32: bool = True
+
+    def __or__(self, other: ValueRange) -> ValueRange:
+        return ValueRange(
+            min(self.minimum, other.minimum),
+            max(self.maximum, other.maximum),
+            self.integral and other.integral,
+            self.fits_float32 and other.fits_float32,
+        )
+
+
+def narrowest_dtype(values: ValueRange, source: np.dtype[np.generic]) -> np.dtype[np.generic]:
+    """Return the smallest dtype that holds every value of a matrix exactly.
+
+    Whole numbers become the narrowest unsigned (or, where some are negative, signed)
+    integer type, whatever they were stored as; other values keep their float type, or
+    become float32 where that loses nothing.
+    """
+    if values.integral:
+        candidates = _SIGNED if values.minimum < 0 else _UNSIGNED
+        for candidate in candidates:
+            info = np.iinfo(candidate)
+            # Strict bound for 64 bits: float64 rounds 2**64 - 1 up to a value that overflows.
+            upper = values.maximum <= info.max if info.bits < 64 else values.maximum < 2.0**63
+            if values.minimum >= info.min and upper:
+                narrow = np.dtype(candidate)
+                fits = source.kind != "f" or narrow.itemsize <= source.itemsize
+                return narrow if fits else source
+        if source.kind != "f":
+            return source
+    if values.fits_float32 or source.itemsize <= 4:
+        return np.dtype(np.float32)
+    return np.dtype(np.float64)
+
+
+def index_dtype(n_vars: int) -> np.dtype[np.generic]:
+    """Return uint16 for up to 65,536 features, else uint32."""
+    return np.dtype(np.uint16 if n_vars <= 1 << 16 else np.uint32)
+
+
+def dense_is_smaller(shape: tuple[int, int], nnz: int, value_bytes: int, index_bytes: int) -> bool:
+    """Whether a dense array of this shape takes fewer bytes than CSR, before compression."""
+    n_obs, n_vars = shape
+    return n_obs * n_vars * value_bytes < nnz * (value_bytes + index_bytes) + 8 * (n_obs + 1)
+
+
+def chunking(length: int, elements_per_item: int = 1) -> tuple[int, int]:
+    """Return (items per inner chunk, items per shard) along the first axis of an array.
+
+    Parameters
+    ----------
+    length
+        Items along the first axis; arrays shorter than one chunk get a smaller chunk.
+    elements_per_item
+        Elements in one item: 1 for flat arrays, the row length for dense matrices.
+    """
+    items = max(1, CHUNK_ELEMENTS // max(1, elements_per_item))
+    chunk = min(items, max(1, length))
+    chunks = -(-max(1, length) // chunk)
+    return chunk, chunk * min(CHUNKS_PER_SHARD, chunks)
+
+
+def check_cast(
+    stored: np.dtype[np.generic],
+    source: np.dtype[np.generic],
+    minimum: float,
+    maximum: float,
+    wanted: np.dtype[np.generic],
+) -> None:
+    """Refuse a cast of stored values that would change whole numbers without a word.
+
+    Parameters
+    ----------
+    stored, source
+        The dtype on disk and the dtype that the source had: every value fits both.
+    minimum, maximum
+        The range of the values.
+    wanted
+        The dtype asked for.
+
+    Raises
+    ------
+    dao.errors.ArgumentError
+        If whole numbers do not fit the wanted dtype, or fractions are asked for as integers.
+    """
+    if np.can_cast(source, wanted) or np.can_cast(stored, wanted):
+        fits = True
+    elif wanted.kind == "f" and stored.kind in "iu":
+        exact = 2.0 ** (np.finfo(wanted).nmant + 1)
+        fits = max(maximum, -minimum) <= exact
+    elif wanted.kind in "iu" and stored.kind in "iu":
+        info = np.iinfo(wanted)
+        fits = info.min <= minimum and maximum <= info.max
+    else:
+        fits = wanted.kind == "f"
+    if not fits:
+        msg = (
+            f"Values stored as {stored} from {minimum:g} to {maximum:g} cannot be given as "
+            f"{wanted} without changing them. Ask for dtype='float64' or dtype='native'."
+        )
+        raise ArgumentError(msg)

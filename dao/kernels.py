@@ -1,0 +1,151 @@
+"""The compiled loops: moving row segments, casting, selecting and checking on the way.
+
+Numba functions without the GIL, compiled on first use for the dtypes at hand and cached on
+disk. None is ``parallel=True``: threads are ours (`dao.threads`), so that they survive a fork.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TYPE_CHECKING
+
+import numpy as np
+from numba import njit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "copy_segments",
+    "count_selected",
+    "dense_from_dense",
+    "fill_dense",
+    "fill_selected",
+    "value_range",
+]
+
+
+@njit(nogil=True, cache=True)
+def copy_segments(
+    source: NDArray[Any],
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    out: NDArray[Any],
+    out_starts: NDArray[np.int64],
+) -> Any:
+    """Copy and cast segments of ``source`` to places in ``out``; return the largest value."""
+    largest = source.dtype.type(0)
+    for i in range(len(starts)):
+        s, n, o = starts[i], lengths[i], out_starts[i]
+        # One slice per segment: the compiler vectorises it, an indexed loop it does not.
+        part = source[s : s + n]
+        target = out[o : o + n]
+        for k in range(n):
+            target[k] = part[k]
+            if part[k] > largest:
+                largest = part[k]
+    return largest
+
+
+@njit(nogil=True, cache=True)
+def count_selected(
+    indices: NDArray[Any],
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    place: NDArray[np.int32],
+    counts: NDArray[np.int64],
+) -> bool:
+    """Count how many elements of each segment have a selected column; False if out of bounds."""
+    for i in range(len(starts)):
+        n = 0
+        for k in range(starts[i], starts[i] + lengths[i]):
+            column = np.int64(indices[k])
+            if column >= len(place) or column < 0:
+                return False
+            if place[column] >= 0:
+                n += 1
+        counts[i] = n
+    return True
+
+
+@njit(nogil=True, cache=True)
+def fill_selected(
+    values: NDArray[Any],
+    indices: NDArray[Any],
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    place: NDArray[np.int32],
+    out_values: NDArray[Any],
+    out_indices: NDArray[np.int32],
+    out_starts: NDArray[np.int64],
+) -> None:
+    """Copy the elements with a selected column; bounds were checked by `count_selected`."""
+    for i in range(len(starts)):
+        o = out_starts[i]
+        for k in range(starts[i], starts[i] + lengths[i]):
+            column = place[np.int64(indices[k])]
+            if column >= 0:
+                out_values[o] = values[k]
+                out_indices[o] = column
+                o += 1
+
+
+@njit(nogil=True, cache=True)
+def fill_dense(
+    values: NDArray[Any],
+    indices: NDArray[Any],
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    place: NDArray[np.int32],
+    out: NDArray[Any],
+    out_rows: NDArray[np.int64],
+) -> bool:
+    """Write sparse segments into rows of a dense array, zeros first; False if out of bounds."""
+    for i in range(len(starts)):
+        row = out[out_rows[i]]
+        row[:] = 0
+        for k in range(starts[i], starts[i] + lengths[i]):
+            column = np.int64(indices[k])
+            if column >= len(place) or column < 0:
+                return False
+            target = place[column]
+            if target >= 0:
+                row[target] = values[k]
+    return True
+
+
+@njit(nogil=True, cache=True)
+def dense_from_dense(
+    values: NDArray[Any],
+    slots: NDArray[np.int64],
+    columns: NDArray[np.int32],
+    out: NDArray[Any],
+    out_rows: NDArray[np.int64],
+) -> None:
+    """Copy and cast rows of a dense array; ``columns[j]`` is where column j of ``out`` is from."""
+    for i in range(len(slots)):
+        row = out[out_rows[i]]
+        source = values[slots[i]]
+        for j in range(len(columns)):
+            if columns[j] >= 0:
+                row[j] = source[columns[j]]
+            else:
+                row[j] = 0
+
+
+@njit(nogil=True, cache=True)
+def value_range(values: NDArray[Any]) -> tuple[float, float, bool, bool]:
+    """Return (minimum, maximum, all whole numbers, all fit float32); zero is always included."""
+    minimum, maximum = 0.0, 0.0
+    integral, fits = True, True
+    for k in range(len(values)):
+        value = np.float64(values[k])
+        if not np.isfinite(value):
+            integral = False
+            continue
+        minimum = min(minimum, value)
+        maximum = max(maximum, value)
+        if integral and value != np.floor(value):
+            integral = False
+        if fits and np.float64(np.float32(value)) != value:
+            fits = False
+    return minimum, maximum, integral, fits

@@ -1,0 +1,521 @@
+"""`Store`: an immutable view of a selection of cells and features."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from dao import features
+from dao.backend import Reader, find_backend
+from dao.errors import (
+    ArgumentError,
+    MultipleFeatureSpacesError,
+    UnknownColumnError,
+    UnknownDatasetError,
+    UnknownFeatureError,
+    near_matches,
+)
+from dao.format.names import canonical_organism
+from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN, VIRTUAL_COLUMNS
+from dao.obs import ObsStore
+from dao.selection import Selection
+from dao.sizes import parse_bytes
+from dao.where import And, Expression, Not, check, evaluate, parse, values_test
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    import tensorflow as tf
+    from anndata import AnnData
+
+    from dao.batches.generator import Generator
+    from dao.batches.torch import TorchBatches
+    from dao.format.manifest import Manifest, MatrixInfo
+    from dao.samplers import Sampler
+    from dao.validate import Report
+
+__all__ = ["Store", "load_store"]
+
+
+def load_store(
+    path: str | os.PathLike[str],
+    backend: str = "auto",
+    *,
+    columns: Sequence[str] | None = None,
+    memory: int | str = "1GiB",
+    storage_options: Mapping[str, Any] | None = None,
+    **backend_options: Any,
+) -> Store:
+    """Open a store for reading.
+
+    Parameters
+    ----------
+    path
+        The folder that `dao.write_store` wrote.
+    backend
+        What decodes: ``"zarrs"`` (Rust, the default for local folders), ``"zarr"``
+        (zarr-python alone), or the name of an installed third-party backend.
+    columns
+        obs columns to offer; all if None.
+    memory
+        Bytes that a stream may hold, as a number or for example ``"1GiB"``. Changes speed,
+        never the order of rows.
+    storage_options
+        For URLs; not in this version.
+    **backend_options
+        Passed to the backend.
+
+    Raises
+    ------
+    dao.errors.StoreNotFoundError
+        If there is no store at ``path``.
+    dao.errors.UnknownBackendError, dao.errors.FormatVersionError, dao.errors.FormatError
+        If it cannot be opened.
+
+    Examples
+    --------
+    >>> store = load_store(store_path)
+    >>> store.subset(cell_type="B cell").shape
+    (100, 300)
+    """
+    name = "zarrs" if backend == "auto" else backend
+    location = os.fspath(path)
+    budget = parse_bytes(memory)
+    if storage_options:
+        msg = "storage_options= are for URLs, which this version does not read."
+        raise ArgumentError(msg)
+    opened = find_backend(name).open(location, memory=budget, options=backend_options)
+    manifest = opened.manifest()
+    known = {*manifest.obs_columns, *VIRTUAL_COLUMNS}
+    for column in columns or ():
+        if column not in known:
+            msg = f"columns: there is no obs column {column!r}.{near_matches(column, known)}"
+            raise UnknownColumnError(msg)
+    offered = tuple(c for c in manifest.obs_columns if columns is None or c in set(columns))
+    selection = Selection.everything(manifest)
+    organisms = tuple(s.organism for s in manifest.feature_spaces)
+    return Store(opened, ObsStore(opened), selection, offered, organisms, location, name, budget)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Store:
+    """Cells and features chosen from a store on disk; every operation returns a new one.
+
+    Opened by `load_store`. Rows are in store order: dataset after dataset as in `datasets`,
+    each in its order on disk.
+
+    Examples
+    --------
+    >>> store.n_obs, store.n_vars, store.datasets
+    (400, 300, ['blood', 'gut'])
+    >>> store.subset(cell_type=["B cell", "T cell"]).subset("n_counts > 50").n_obs
+    200
+    """
+
+    reader: Reader
+    _obs: ObsStore
+    selection: Selection
+    obs_columns: tuple[str, ...]
+    organisms: tuple[str, ...]
+    path: str
+    backend: str
+    memory: int
+    _chosen_features: pd.Index | None = field(default=None)
+
+    # --- what it is ---------------------------------------------------------------------------
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the whole store on disk holds."""
+        return self.reader.manifest()
+
+    @property
+    def n_obs(self) -> int:
+        """Selected cells."""
+        return self.selection.n_obs
+
+    @property
+    def n_vars(self) -> int:
+        """Selected features.
+
+        Raises
+        ------
+        dao.errors.MultipleFeatureSpacesError
+            If several organisms are selected.
+        """
+        if self._chosen_features is not None:
+            return len(self._chosen_features)
+        return self.manifest.space(self._organism("n_vars")).n_vars
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_obs, n_vars)."""
+        return self.n_obs, self.n_vars
+
+    @property
+    def datasets(self) -> list[str]:
+        """Ids of the datasets that have cells in the selection, in store order."""
+        return [self.manifest.datasets[i].id for i in self.selection.datasets]
+
+    @cached_property
+    def obs(self) -> pd.DataFrame:
+        """obs of the selected cells, in store order, indexed by their names.
+
+        Besides the columns of the studies there are ``dataset``, ``organism`` and
+        ``_source_row``, the row that the cell had in its source.
+        """
+        names = [*VIRTUAL_COLUMNS, *self.obs_columns, SOURCE_ROW_COLUMN]
+        columns = {n: self._obs.selected(self.selection, n).to_pandas() for n in names}
+        index = self._obs.selected(self.selection, INDEX_COLUMN).to_pandas()
+        return pd.DataFrame(
+            columns, index=pd.Index(index, dtype=object if not len(index) else None)
+        )
+
+    @cached_property
+    def var(self) -> pd.DataFrame:
+        """The selected features with what the studies agree on, indexed by feature id."""
+        table = self._space_table("var")
+        if self._chosen_features is None:
+            return table
+        return table.reindex(self._chosen_features)
+
+    @cached_property
+    def var_names(self) -> pd.Index:
+        """Ids of the selected features, in order."""
+        if self._chosen_features is not None:
+            return self._chosen_features
+        return self._space_table("var_names").index
+
+    @cached_property
+    def uns(self) -> dict[str, Any]:
+        """Dataset id -> the unstructured annotation of that study."""
+        chosen = (self.manifest.datasets[i] for i in self.selection.datasets)
+        return {d.id: self.reader.document(d.uns.path) for d in chosen}
+
+    def __len__(self) -> int:
+        """Return the number of selected cells."""
+        return self.n_obs
+
+    def __repr__(self) -> str:
+        """Return a short description."""
+        spaces = []
+        for organism in self.organisms:
+            n_vars = self.manifest.space(organism).n_vars
+            if self._chosen_features is not None:
+                n_vars = len(self._chosen_features)
+            spaces.append(f"{organism} ({n_vars:,} features)")
+        of_all = "" if self.n_obs == self.manifest.n_obs else f" of {self.manifest.n_obs:,}"
+        return (
+            f"Store {self.path!r}: {self.n_obs:,}{of_all} cells in {len(self.datasets)} datasets\n"
+            f"  {', '.join(spaces)}\n"
+            f"  obs: {', '.join(map(repr, self.obs_columns)) or 'no columns'}\n"
+            f"  backend {self.backend!r}, generation {self.manifest.generation}"
+        )
+
+    # --- choosing -----------------------------------------------------------------------------
+
+    def __getitem__(self, organism: str) -> Store:
+        """Return the cells of one organism, which share a feature space.
+
+        Raises
+        ------
+        dao.errors.UnknownDatasetError
+            If none is selected.
+        """
+        name = canonical_organism(organism) if isinstance(organism, str) else organism
+        if name not in self.organisms:
+            near = near_matches(organism, self.organisms)
+            msg = f"No cells of {organism!r} are selected.{near}"
+            raise UnknownDatasetError(msg)
+        if self.organisms == (name,):
+            return self
+        none = np.empty(0, np.uint32)
+        chosen = tuple(
+            rows if d.organism == name else none
+            for d, rows in zip(self.manifest.datasets, self.selection.chosen, strict=True)
+        )
+        selection = Selection(self.selection.sizes, chosen)
+        return self._with(selection=selection, organisms=(name,))
+
+    def subset(
+        self,
+        where: str | None = None,
+        *,
+        exclude: Mapping[str, Any] | None = None,
+        **columns: Any,
+    ) -> Store:
+        """Return the cells that meet all conditions.
+
+        Parameters
+        ----------
+        where
+            An expression over obs columns, ``dataset`` and ``organism``, for example
+            ``"n_counts > 1000 and sex == 'female'"`` (see `dao.where`).
+        exclude
+            Column -> value or values that are left out.
+        **columns
+            Column -> value or values to keep; None stands for missing.
+
+        Raises
+        ------
+        dao.errors.UnknownColumnError, dao.errors.UnknownValueError
+            With the nearest names that exist.
+        dao.errors.ExpressionError
+            If ``where`` cannot be understood.
+        """
+        conditions: list[Expression] = []
+        if where is not None:
+            if not isinstance(where, str):
+                msg = f"where must be text, not {type(where).__name__}."
+                raise ArgumentError(msg)
+            conditions.append(parse(where))
+        conditions += [values_test(c, _organism_names(c, v)) for c, v in columns.items()]
+        for column, values in (exclude or {}).items():
+            if column in columns:
+                msg = f"{column!r} is both asked for and excluded; give one of the two."
+                raise ArgumentError(msg)
+            conditions.append(Not(values_test(column, _organism_names(column, values))))
+        expression = And(tuple(conditions))
+        check(expression, self._filterable(), self._obs.categories)
+        chosen = list(self.selection.chosen)
+        for i, _ in self.selection.parts():
+            mask = evaluate(expression, self._obs.columns(i), self.selection.sizes[i])
+            if not (mask.all() and chosen[i] is None):
+                chosen[i] = self.selection.narrow(i, mask)
+        selection = Selection(self.selection.sizes, tuple(chosen))
+        if not conditions:
+            return self
+        left = {self.manifest.datasets[i].organism for i, _ in selection.parts()}
+        organisms = tuple(o for o in self.organisms if o in left) or self.organisms
+        return self._with(selection=selection, organisms=organisms)
+
+    def select_features(self, ids: Iterable[str], missing: str = "error") -> Store:
+        """Return the store with these features, in this order.
+
+        Parameters
+        ----------
+        ids
+            Feature ids, each once.
+        missing
+            What to do with ids that the store does not have: ``"error"``, or ``"zero"`` for
+            columns of zeros.
+
+        Raises
+        ------
+        dao.errors.UnknownFeatureError
+            With the nearest ids.
+        """
+        if missing not in {"error", "zero"}:
+            msg = f"missing={missing!r}: give 'error' or 'zero'."
+            raise ArgumentError(msg)
+        wanted = features.wanted_ids(ids)
+        space = self._space_table("select_features").index
+        known = space if self._chosen_features is None else self._chosen_features
+        absent = wanted[~wanted.isin(known)]
+        if len(absent) and missing == "error":
+            msg = (
+                f"{len(absent)} of {len(wanted)} features are not in the store, first "
+                f"{absent[0]!r}.{near_matches(absent[0], known[:20_000])} Fill them with zeros by "
+                "missing='zero'."
+            )
+            raise UnknownFeatureError(msg)
+        return self._with(_chosen_features=wanted)
+
+    # --- taking -------------------------------------------------------------------------------
+
+    def to_anndata(self) -> AnnData:
+        """Return the selection in memory, in store order, with the dtypes of the sources.
+
+        X is dense if all selected studies had it dense, else CSR. Layers and obsm that all
+        selected datasets have come along; uns does if there is one dataset.
+        """
+        from dao.export import to_anndata
+
+        return to_anndata(self)
+
+    def generator(
+        self,
+        batch_size: int = 1024,
+        *,
+        obs_keys: Sequence[str] = (),
+        var_names: Iterable[str] | None = None,
+        layers: Sequence[str] = (),
+        obsm: Sequence[str] = (),
+        x_format: str = "csr",
+        dtype: str | np.dtype[Any] | type = "float32",
+        sampler: str | Sampler = "shuffle",
+        seed: int = 0,
+        drop_last: bool = False,
+        transform: Callable[[Any], Any] | None = None,
+        rank: int | None = None,
+        world_size: int | None = None,
+    ) -> Generator:
+        """Return batches of the selected cells, one epoch per ``iter``.
+
+        A batch is a dict: ``"X"`` (scipy CSR or ndarray of shape (batch_size, n_vars)),
+        ``"obs"`` (DataFrame), ``"layers"``, ``"obsm"`` and ``"index"`` (int64 positions of
+        the cells in the whole store).
+
+        Parameters
+        ----------
+        batch_size
+            Cells per batch; any number.
+        obs_keys
+            obs columns to deliver; ``dataset`` and ``organism`` are always there to ask for.
+        var_names
+            Features to deliver, in this order; all selected ones if None.
+        layers, obsm
+            Further matrices to deliver.
+        x_format
+            ``"csr"`` or ``"dense"``, for X and layers.
+        dtype
+            Of X and layers; ``"native"`` for what is stored, the narrowest that holds it.
+        sampler
+            ``"shuffle"``, ``"sequential"``, or an object of `dao.samplers`.
+        seed
+            Of the order: the same seed, selection and epoch give the same order everywhere.
+        drop_last
+            Leave out the last batch of an epoch if it is not full.
+        transform
+            A function of a batch that returns what is handed out; runs ahead in a thread.
+        rank, world_size
+            Of a distributed run; taken from torch.distributed where that is initialised.
+
+        Raises
+        ------
+        dao.errors.DaoError
+            If anything asked for does not exist or cannot be given.
+        """
+        from dao.batches.request import make_generator
+
+        return make_generator(
+            self,
+            batch_size=batch_size,
+            obs_keys=obs_keys,
+            var_names=var_names,
+            layers=layers,
+            obsm=obsm,
+            x_format=x_format,
+            dtype=dtype,
+            sampler=sampler,
+            seed=seed,
+            drop_last=drop_last,
+            transform=transform,
+            rank=rank,
+            world_size=world_size,
+        )
+
+    def torch(self, **arguments: Any) -> TorchBatches:
+        """Return the batches as a torch ``IterableDataset``; arguments as of `generator`."""
+        return self.generator(**arguments).torch()
+
+    def tensorflow(self, **arguments: Any) -> tf.data.Dataset:
+        """Return the batches as a ``tf.data.Dataset``; arguments as of `generator`."""
+        return self.generator(**arguments).tensorflow()
+
+    def validate(self) -> Report:
+        """Read every byte of the store on disk and check it; see `dao.validate_store`."""
+        from dao.validate import validate_store
+
+        return validate_store(self.path)
+
+    # --- for the stages of a batch ------------------------------------------------------------
+
+    def obs_column(self, name: str) -> Any:
+        """Return an obs column of the selection as a `dao.obs.Column`.
+
+        Raises
+        ------
+        dao.errors.UnknownColumnError
+            With the nearest names.
+        """
+        if name not in self._filterable():
+            offered = [*self.obs_columns, *VIRTUAL_COLUMNS]
+            msg = f"There is no obs column {name!r}.{near_matches(name, offered)}"
+            raise UnknownColumnError(msg)
+        return self._obs.selected(self.selection, name)
+
+    def matrix_infos(self, name: str) -> list[MatrixInfo]:
+        """Return what the selected datasets hold of a matrix.
+
+        Raises
+        ------
+        dao.errors.UnknownDatasetError
+            If one of them does not have it.
+        """
+        infos = []
+        for i in self.selection.datasets:
+            dataset = self.manifest.datasets[i]
+            if name not in dataset.matrices:
+                kind, _, key = name.partition("/")
+                have = dataset.layers if kind == "layers" else dataset.obsm
+                near = near_matches(key, have)
+                msg = f"Dataset {dataset.id!r} has no {name!r}.{near}"
+                raise UnknownDatasetError(msg)
+            infos.append(dataset.matrices[name])
+        return infos
+
+    def feature_positions(self, chosen: pd.Index | None = None) -> np.ndarray[Any, Any]:
+        """Return the place in the feature space of each selected feature; -1 for none."""
+        wanted = self.var_names if chosen is None else chosen
+        return self._space_table("X").index.get_indexer(wanted)
+
+    def mean_nnz(self, matrix: str) -> float:
+        """Return the stored elements per cell of a matrix, over the selected datasets."""
+        infos = self.matrix_infos(matrix)
+        rows = sum(i.shape[0] for i in infos)
+        return sum(i.nnz for i in infos) / rows if rows else 0.0
+
+    def stored_row_bytes(self, matrix: str) -> int:
+        """Return how many bytes a decoded row of a matrix takes, on average."""
+        total, rows = 0, 0
+        for info in self.matrix_infos(matrix):
+            size = info.dtype.itemsize
+            if info.encoding == "csr":
+                total += info.nnz * (size + np.dtype(info.arrays["indices"].dtype).itemsize)
+            else:
+                total += info.shape[0] * info.shape[1] * size
+            rows += info.shape[0]
+        return total // rows + 1 if rows else 1
+
+    def _with(self, **changes: Any) -> Store:
+        return replace(self, **changes)
+
+    def _filterable(self) -> dict[str, Any]:
+        names = {*self.obs_columns, *VIRTUAL_COLUMNS, INDEX_COLUMN, SOURCE_ROW_COLUMN}
+        return {n: i for n, i in self._obs.infos.items() if n in names}
+
+    def _organism(self, what: str) -> str:
+        if len(self.organisms) != 1:
+            names = ", ".join(map(repr, self.organisms))
+            msg = (
+                f"{what} needs one feature space, and cells of {names} are selected. "
+                f"Choose one: store[{self.organisms[0]!r}]."
+                if self.organisms
+                else f"{what} needs a feature space, and the store has none."
+            )
+            raise MultipleFeatureSpacesError(msg)
+        return self.organisms[0]
+
+    def _space_table(self, what: str) -> pd.DataFrame:
+        space = self.manifest.space(self._organism(what))
+        return features.feature_table(self.reader, space.file.path)
+
+
+def _organism_names(column: str, values: Any) -> Any:
+    """Return organisms under the names that stores use, so that "human" is understood."""
+    if column != "organism":
+        return values
+    if isinstance(values, str):
+        return canonical_organism(values)
+    return [canonical_organism(v) if isinstance(v, str) else v for v in values]
+
+
+def store_exists(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder holds a store."""
+    return (Path(path) / "dao.json").is_file()

@@ -1,0 +1,215 @@
+"""Validate: read every byte of a store and hold it against the format."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dao.backend import DenseRows, SparseRows, find_backend
+from dao.errors import DaoError
+from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
+from dao.write.commit import LOCK_NAME, garbage, remove_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    import os
+    from dao.backend import Reader
+    from dao.format.manifest import DatasetInfo, FileInfo, Manifest, MatrixInfo
+
+__all__ = ["Report", "validate_store"]
+
+_ELEMENTS_AT_ONCE = 1 << 24
+
+
+@dataclass
+class Report:
+    """What `validate_store` found.
+
+    Attributes
+    ----------
+    problems
+        What is wrong and where, one sentence each; empty for a sound store.
+    garbage
+        Files and folders that the manifest does not name; harmless.
+    n_obs, n_values, n_files
+        What was read.
+    """
+
+    path: str
+    problems: list[str] = field(default_factory=list)
+    garbage: list[str] = field(default_factory=list)
+    n_obs: int = 0
+    n_values: int = 0
+    n_files: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the store is sound."""
+        return not self.problems
+
+    def __str__(self) -> str:
+        read = f"{self.n_obs:,} cells, {self.n_values:,} values, {self.n_files:,} files read"
+        lines = [f"{self.path}: {'sound' if self.ok else 'DAMAGED'} ({read})"]
+        lines += [f"  {p}" for p in self.problems]
+        lines += [f"  not part of the store (--repair removes it): {g}" for g in self.garbage]
+        return "\n".join(lines)
+
+
+def validate_store(path: str | os.PathLike[str], *, repair: bool = False) -> Report:
+    """Check structure, checksums and every invariant of the format.
+
+    Parameters
+    ----------
+    path
+        Folder of the store.
+    repair
+        Remove what a killed writer left behind. Damage is never repaired.
+
+    Returns
+    -------
+    The report; damage is in ``problems``, not raised.
+
+    Raises
+    ------
+    dao.errors.StoreNotFoundError
+        If there is no store.
+    """
+    report = Report(str(path))
+    root = Path(path)
+    try:
+        reader = find_backend("zarr").open(str(root), memory=1 << 30, options={})
+    except (DaoError, OSError) as error:
+        if not (root / "dao.json").is_file():
+            raise
+        report.problems.append(str(error))
+        return report
+    manifest = reader.manifest()
+    left = garbage(root, manifest)
+    if repair:
+        remove_all(left)
+        (root / LOCK_NAME).unlink(missing_ok=True)
+    else:
+        report.garbage = [str(p.relative_to(root)) for p in left]
+    _check_tables(reader, manifest, report)
+    for dataset in manifest.datasets:
+        report.n_obs += dataset.n_obs
+        for name, matrix in dataset.matrices.items():
+            _attempt(report, _check_matrix, reader, root, dataset, name, matrix, report)
+    reader.close()
+    return report
+
+
+def _check_tables(reader: Reader, manifest: Manifest, report: Report) -> None:
+    tables: list[tuple[FileInfo, Callable[[Any], str | None]]] = [
+        (manifest.vocabulary, lambda _: None)
+    ]
+    for space in manifest.feature_spaces:
+        tables.append((space.file, lambda t, n=space.n_vars: _check_features(t, n)))
+    for dataset in manifest.datasets:
+        n_vars = manifest.space(dataset.organism).n_vars
+        tables.append((dataset.obs.file, lambda t, d=dataset: _check_obs(t, d)))
+        tables.append((dataset.features, lambda t, d=dataset, n=n_vars: _check_measured(t, d, n)))
+        _attempt(report, reader.document, dataset.uns.path)
+        report.n_files += 1
+    for info, check in tables:
+        table = _attempt(report, reader.table, info.path)
+        report.n_files += 1
+        problem = check(table) if table is not None else None
+        if problem:
+            report.problems.append(f"{info.path}: {problem}")
+
+
+def _check_features(table: Any, n_vars: int) -> str | None:
+    ids = table["feature_id"].to_pylist()
+    if len(ids) != n_vars:
+        return f"has {len(ids)} features, the manifest says {n_vars}"
+    return None if len(set(ids)) == n_vars and None not in ids else "repeats a feature"
+
+
+def _check_obs(table: Any, dataset: DatasetInfo) -> str | None:
+    if table.num_rows != dataset.n_obs:
+        return f"has {table.num_rows} rows, the manifest says {dataset.n_obs}"
+    wanted = {INDEX_COLUMN, SOURCE_ROW_COLUMN, *dataset.obs.columns}
+    if set(table.column_names) != wanted:
+        return "has other columns than the manifest says"
+    rows = np.asarray(table[SOURCE_ROW_COLUMN])
+    return None if len(np.unique(rows)) == len(rows) else "repeats a source row"
+
+
+def _check_measured(table: Any, dataset: DatasetInfo, n_vars: int) -> str | None:
+    positions = np.asarray(table["position"])
+    if len(positions) != dataset.n_measured:
+        return f"has {len(positions)} rows, the manifest says {dataset.n_measured}"
+    ascending = (np.diff(positions) > 0).all() and (positions >= 0).all()
+    return None if ascending and (positions < n_vars).all() else "names features that do not exist"
+
+
+def _check_matrix(
+    reader: Reader, root: Path, dataset: DatasetInfo, name: str, matrix: MatrixInfo, report: Report
+) -> None:
+    where = f"{dataset.path}/{name}"
+    _check_element(root / where, matrix)
+    per_row = max(1, matrix.nnz // max(1, matrix.shape[0]), 1)
+    if matrix.encoding == "dense":
+        per_row = max(1, matrix.shape[1])
+    step = max(1, _ELEMENTS_AT_ONCE // per_row)
+    for start in range(0, matrix.shape[0], step):
+        rows = np.arange(start, min(start + step, matrix.shape[0]))
+        got = reader.rows(dataset.id, name, rows)
+        report.n_values += _check_rows(got, where)
+    report.n_files += sum(1 + len(a.shard_sizes) for a in matrix.arrays.values())
+    if not matrix.shape[0]:
+        reader.rows(dataset.id, name, np.empty(0, np.int64))
+
+
+def _check_rows(got: SparseRows | DenseRows, where: str) -> int:
+    if isinstance(got, DenseRows):
+        return int(len(got.slots) * got.values.shape[1])
+    if not len(got.starts):
+        return 0
+    elements = _element_numbers(got)
+    indices = got.indices[elements].astype(np.int64)
+    if len(indices) and indices.max() >= got.n_vars:
+        msg = f"{where}: a column number lies outside of the {got.n_vars} columns."
+        raise DaoError(msg)
+    row_of = np.repeat(np.arange(len(got.lengths)), got.lengths)
+    if ((np.diff(indices) <= 0) & (np.diff(row_of) == 0)).any():
+        msg = f"{where}: column numbers do not ascend within a row."
+        raise DaoError(msg)
+    if (got.values[elements] == 0).any():
+        msg = f"{where}: zeros are stored."
+        raise DaoError(msg)
+    return len(indices)
+
+
+def _element_numbers(got: SparseRows) -> Any:
+    ends = np.cumsum(got.lengths)
+    shift = np.repeat(got.starts - (ends - got.lengths), got.lengths)
+    return np.arange(ends[-1] if len(ends) else 0) + shift
+
+
+def _check_element(folder: Path, matrix: MatrixInfo) -> None:
+    """The Zarr metadata says to other readers what the manifest says to dao."""
+    try:
+        attributes = json.loads((folder / "zarr.json").read_text())["attributes"]
+    except (OSError, ValueError, KeyError, UnicodeDecodeError) as error:
+        msg = f"{folder / 'zarr.json'} cannot be read: {error}."
+        raise DaoError(msg) from error
+    wanted: dict[str, Any] = {"encoding-type": "array"}
+    if matrix.encoding == "csr":
+        wanted = {"encoding-type": "csr_matrix", "shape": list(matrix.shape)}
+    if any(attributes.get(k) != v for k, v in wanted.items()):
+        msg = f"{folder / 'zarr.json'} does not describe an anndata element of this shape."
+        raise DaoError(msg)
+
+
+def _attempt(report: Report, function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except DaoError as error:
+        report.problems.append(str(error))
+    return None

@@ -1,0 +1,1 @@
+"""From studies to a store: sources -> align -> shuffle -> encode -> commit."""

@@ -1,0 +1,194 @@
+"""Commit: one writer at a time, everything new under fresh names, then one atomic rename."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+from contextlib import contextmanager
+
+from dao.errors import StorageError, StoreBusyError, StoreExistsError
+from dao.format.manifest import MANIFEST_NAME, Manifest
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from collections.abc import Iterator
+
+__all__ = ["LOCK_NAME", "commit", "garbage", "remove_all", "write_lock"]
+
+LOCK_NAME = ".dao-write.lock"
+_ROOMS = ("datasets", "features", "obs")
+
+
+@contextmanager
+def write_lock(root: Path, *, mode: str) -> Iterator[Manifest | None]:
+    """Hold the right to write to a store; yield its manifest, or None for a new one.
+
+    On an error everything that was written under the lock is removed again; what a killed
+    writer left behind is removed on entry. The lock is the operating system's, so it does
+    not outlive its holder.
+
+    Raises
+    ------
+    dao.errors.StoreExistsError
+        If ``mode`` is "create" and something is there already.
+    dao.errors.StoreBusyError
+        If another process is writing.
+    dao.errors.StorageError
+        If the file system refuses.
+    """
+    created = not root.exists()
+    _check_target(root, mode)
+    with _storage_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+        lock = os.open(root / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _lock(lock, root)
+        _check_target(root, mode)
+        manifest_path = root / MANIFEST_NAME
+        before = None
+        if manifest_path.exists():
+            before = Manifest.from_json(manifest_path.read_bytes(), str(manifest_path))
+        remove_all(garbage(root, before))
+        try:
+            with _storage_errors(root):
+                yield before
+        except BaseException:
+            _undo(root, created=created)
+            raise
+        (root / LOCK_NAME).unlink(missing_ok=True)
+    finally:
+        os.close(lock)
+
+
+def commit(root: Path, manifest: Manifest) -> None:
+    """Make a new generation the store's content, durably and at once."""
+    for path in _new_files(root, manifest):
+        _fsync(path)
+    for folder in [root, *(p for r in _ROOMS for p in (root / r).rglob("*") if p.is_dir())]:
+        _fsync(folder)
+    staged = root / f".{MANIFEST_NAME}.new"
+    staged.write_text(manifest.to_json(), encoding="utf-8")
+    _fsync(staged)
+    staged.replace(root / MANIFEST_NAME)
+    _fsync(root)
+
+
+def garbage(root: Path, manifest: Manifest | None) -> list[Path]:
+    """Return what no manifest names: left by a killed writer, or by an older generation."""
+    found = [p for p in (root / f".{MANIFEST_NAME}.new",) if p.exists()]
+    keep = _named(manifest) if manifest else set()
+    for room in _ROOMS:
+        for path in sorted((root / room).glob("*")):
+            if f"{room}/{path.name}" not in keep:
+                found.append(path)
+    return found
+
+
+def _named(manifest: Manifest) -> set[str]:
+    files = {manifest.vocabulary.path, *(s.file.path for s in manifest.feature_spaces)}
+    return files | {d.path for d in manifest.datasets}
+
+
+def _new_files(root: Path, manifest: Manifest) -> Iterator[Path]:
+    old: set[str] = set()
+    if (root / MANIFEST_NAME).exists():
+        old = _named(Manifest.from_json((root / MANIFEST_NAME).read_bytes()))
+    for name in sorted(_named(manifest) - old):
+        path = root / name
+        yield from (p for p in ([path] if path.is_file() else path.rglob("*")) if p.is_file())
+
+
+def _check_target(root: Path, mode: str) -> None:
+    if root.is_file() or root.is_symlink():
+        msg = f"{root} is a file or link; a store is a folder. Choose another path."
+        raise StoreExistsError(msg)
+    if not root.exists():
+        return
+    if (root / MANIFEST_NAME).exists():
+        if mode == "create":
+            msg = (
+                f"{root} holds a store already. Use mode='append' to add datasets, or "
+                "mode='overwrite' to replace it."
+            )
+            raise StoreExistsError(msg)
+        return
+    strangers = [p.name for p in root.iterdir() if p.name not in {*_ROOMS, LOCK_NAME}]
+    strangers = [n for n in strangers if n != f".{MANIFEST_NAME}.new"]
+    if strangers:
+        msg = (
+            f"{root} is a folder with other things in it ({', '.join(sorted(strangers)[:3])}) and "
+            "no store. Choose a new or an empty folder."
+        )
+        raise StoreExistsError(msg)
+
+
+def _lock(lock: int, root: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The last holder may have removed the file between our opening and our locking it.
+        ours = os.fstat(lock).st_ino == (root / LOCK_NAME).stat().st_ino
+    except (BlockingIOError, FileNotFoundError):
+        ours = False
+    if not ours:
+        msg = f"Another process is writing to {root}. Wait until it has ended and try again."
+        raise StoreBusyError(msg)
+
+
+def _undo(root: Path, *, created: bool) -> None:
+    manifest = None
+    if (root / MANIFEST_NAME).exists():
+        manifest = Manifest.from_json((root / MANIFEST_NAME).read_bytes())
+    remove_all(garbage(root, manifest))
+    (root / LOCK_NAME).unlink(missing_ok=True)
+    if manifest is None:
+        for room in _ROOMS:
+            shutil.rmtree(root / room, ignore_errors=True)
+        if created:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def remove_all(paths: list[Path]) -> None:
+    """Remove files and folders, as far as they are there."""
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _storage_errors(root: Path) -> Iterator[None]:
+    """Say what the file system refused, in words."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, StorageError | StoreBusyError | StoreExistsError):
+            raise
+        reasons = {
+            errno.ENOSPC: "the disk is full; nothing was changed. Free some space and try again",
+            errno.EDQUOT: "the disk quota is used up; nothing was changed",
+            errno.EROFS: "the file system is read-only",
+            errno.EACCES: "permission is denied",
+            errno.EPERM: "permission is denied",
+        }
+        if error.errno not in reasons:
+            raise
+        msg = f"{root} cannot be written: {reasons[error.errno]}."
+        raise StorageError(msg) from error
+    except RuntimeError as error:
+        # zarrs reports what the file system says as text.
+        if "os error" not in str(error):
+            raise
+        msg = f"{root} cannot be written: {error}. Nothing was changed."
+        raise StorageError(msg) from error
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

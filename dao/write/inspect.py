@@ -1,0 +1,135 @@
+"""First look at every source, before anything is written: genes, obs columns, row order."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from dao.errors import SourceError, UnknownColumnError, near_matches
+from dao.format.names import UNKNOWN_ORGANISM, canonical_organism
+from dao.obs import frame_columns
+from dao.samplers.rng import permutation
+from dao.where import evaluate, parse
+from dao.write.align import SourceFeatures, source_features
+from dao.write.matrices import RowOrder
+from dao.write.obs import ObsTable, encode_obs, prepare_obs
+from dao.write.opened import OpenSource, open_source
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from dao.write.source import Source
+    from collections.abc import Sequence
+
+__all__ = ["Study", "inspect_source", "read_obs"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is known of a source before it is written.
+
+    Attributes
+    ----------
+    rows
+        Source rows in the order in which the store will have them.
+    obs
+        Its columns and categories; the values are dropped.
+    n_elements
+        Elements to be read, over all its matrices, for the progress bar.
+    """
+
+    source: Source
+    organism: str
+    features: SourceFeatures
+    rows: NDArray[np.int64]
+    n_source_rows: int
+    obs: ObsTable
+    n_elements: int
+
+    @property
+    def id(self) -> str:
+        """The dataset id."""
+        return str(self.source.id)
+
+    @property
+    def order(self) -> RowOrder:
+        """Where each source row goes."""
+        destinations = np.full(self.n_source_rows, -1, np.int64)
+        destinations[self.rows] = np.arange(len(self.rows))
+        return RowOrder(destinations, len(self.rows))
+
+
+def inspect_source(
+    source: Source,
+    *,
+    matrices: Sequence[str],
+    obs_columns: Sequence[str] | None,
+    shuffle: bool,
+    cluster_by: Sequence[str],
+    seed: int,
+) -> Study:
+    """Open a source, check all that can be checked without reading X, and close it again.
+
+    Raises
+    ------
+    dao.errors.DaoError
+        For anything that would make the write fail later.
+    """
+    with ExitStack() as stack:
+        opened = open_source(source, stack)
+        obs = read_obs(source, opened, obs_columns)
+        features = source_features(str(source.id), opened, source.feature_key)
+        n_elements = opened.x.n_stored
+        for name in matrices:
+            matrix = opened.matrix(name)
+            if matrix.shape[0] != len(obs):
+                msg = f"{name} of {source.label} has {matrix.shape[0]} rows, obs {len(obs)}."
+                raise SourceError(msg)
+            n_elements += matrix.n_stored
+        table = encode_obs(str(source.id), obs)
+        rows = _row_order(source, obs, shuffle=shuffle, cluster_by=cluster_by, seed=seed)
+        organism = _organism(source, opened)
+    known = ObsTable(table.names[:0], {}, table.columns, table.categories)
+    return Study(source, organism, features, rows, len(obs), known, n_elements)
+
+
+def read_obs(source: Source, opened: OpenSource, obs_columns: Sequence[str] | None) -> pd.DataFrame:
+    """Return the obs of an open source as it will be stored, in source order."""
+    return prepare_obs(source, opened.obs, obs_columns)
+
+
+def _row_order(
+    source: Source, obs: pd.DataFrame, *, shuffle: bool, cluster_by: Sequence[str], seed: int
+) -> NDArray[np.int64]:
+    rows = np.arange(len(obs), dtype=np.int64)
+    if source.subset is not None:
+        columns = frame_columns(obs)
+        rows = rows[evaluate(parse(source.subset), columns, len(obs))]
+    if shuffle:
+        rows = rows[permutation(len(rows), seed, str(source.id))]
+    for column in reversed(cluster_by):
+        if column not in obs.columns:
+            msg = f"cluster_by: obs of {source.label} has no column {column!r}."
+            raise UnknownColumnError(msg + near_matches(column, obs.columns))
+        codes, _ = pd.factorize(obs[column], sort=True)
+        rows = rows[np.argsort(codes[rows], kind="stable")]
+    return rows
+
+
+def _organism(source: Source, opened: OpenSource) -> str:
+    if source.organism is not None:
+        return canonical_organism(source.organism)
+    named: Any = opened.uns().get("organism")
+    if named is None and "organism" in opened.obs.columns:
+        values = opened.obs["organism"].dropna().unique()
+        if len(values) > 1:
+            msg = (
+                f"{source.label} mixes organisms ({', '.join(map(str, values[:3]))}). Write each "
+                "with dao.Source(path, id=..., organism=..., subset=...)."
+            )
+            raise SourceError(msg)
+        named = values[0] if len(values) else None
+    return canonical_organism(named) if isinstance(named, str) else UNKNOWN_ORGANISM

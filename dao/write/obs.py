@@ -1,0 +1,209 @@
+"""obs tables: from a DataFrame to parquet with every type kept."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dao.directory import parquet_footer_sha256
+from dao.errors import ArgumentError, DaoWarning, ObsTypeError, UnknownColumnError, near_matches
+from dao.format.manifest import ColumnInfo, ObsInfo
+from dao.format.obs_schema import INDEX_COLUMN, RESERVED_COLUMNS, SOURCE_ROW_COLUMN
+from dao.write.encode import file_info
+
+if TYPE_CHECKING:
+    from dao.write.source import Source
+    from pathlib import Path
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["ObsTable", "encode_obs", "prepare_obs", "write_obs"]
+
+_ROW_GROUP = 65_536
+
+
+@dataclass(frozen=True)
+class ObsTable:
+    """The obs of a study in Arrow, in source order.
+
+    Attributes
+    ----------
+    names
+        obs_names.
+    arrays
+        Column -> values.
+    columns
+        Column -> what it is.
+    categories
+        Column -> its categories as text, in order, for categoricals.
+    """
+
+    names: pa.Array
+    arrays: Mapping[str, pa.Array]
+    columns: Mapping[str, ColumnInfo]
+    categories: Mapping[str, Sequence[str]]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def prepare_obs(
+    source: Source, obs: pd.DataFrame, obs_columns: Sequence[str] | None
+) -> pd.DataFrame:
+    """Return obs with the renames, constants and columns that the source asks for.
+
+    Raises
+    ------
+    dao.errors.UnknownColumnError
+        If a column to rename or to keep does not exist.
+    dao.errors.ObsTypeError
+        If column names repeat.
+    """
+    obs = obs.copy(deep=False)
+    obs.columns = pd.Index([str(c) for c in obs.columns], dtype=object)
+    for new, old in source.obs.items():
+        if old not in obs.columns:
+            msg = f"obs of {source.label} has no column {old!r}.{near_matches(old, obs.columns)}"
+            raise UnknownColumnError(msg)
+        if new != old and new in obs.columns and new not in source.obs.values():
+            msg = f"obs of {source.label} has a column {new!r} already; {old!r} cannot take it."
+            raise ArgumentError(msg)
+    new_names = {old: new for new, old in source.obs.items()}
+    obs = obs.rename(columns={**_without_reserved(source, obs), **new_names})
+    for name, value in source.constants.items():
+        if name in obs.columns:
+            msg = f"{source.label}: {name!r} is a column of obs and a constant; give one."
+            raise ArgumentError(msg)
+        constant = [value] * len(obs)
+        obs[name] = pd.Categorical(constant) if isinstance(value, str) else constant
+    if not obs.columns.is_unique:
+        twice = obs.columns[obs.columns.duplicated()][0]
+        msg = f"obs of {source.label} has two columns {twice!r}. Rename one."
+        raise ObsTypeError(msg)
+    clash = next((c for c in obs.columns if c in RESERVED_COLUMNS), None)
+    if clash is not None:
+        msg = f"{source.label}: obs column {clash!r} has a name that dao uses itself."
+        raise ArgumentError(msg)
+    if obs_columns is not None:
+        obs = obs[[c for c in obs.columns if c in set(obs_columns)]]
+    return obs
+
+
+def encode_obs(dataset: str, obs: pd.DataFrame) -> ObsTable:
+    """Return obs in Arrow types that parquet holds and dao can unite.
+
+    Raises
+    ------
+    dao.errors.ObsTypeError
+        If a column holds mixed or unknown objects.
+    """
+    arrays, columns, categories = {}, {}, {}
+    for name in obs.columns:
+        try:
+            values = obs[name]
+            if isinstance(values.dtype, pd.CategoricalDtype):
+                arrays[name], columns[name], categories[name] = _categorical(values)
+            else:
+                arrays[name], columns[name] = _plain(values)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            reason = str(error).splitlines()[0]
+            msg = (
+                f"obs column {name!r} of dataset {dataset!r} cannot be stored in parquet: "
+                f"{reason}. Convert it to strings, numbers or categories, or leave it out with "
+                "obs_columns=."
+            )
+            raise ObsTypeError(msg) from error
+    names = pa.array([str(n) for n in obs.index], pa.large_string())
+    return ObsTable(names, arrays, columns, categories)
+
+
+def write_obs(root: Path, path: str, table: ObsTable, rows: np.ndarray[Any, Any]) -> ObsInfo:
+    """Write the given rows of obs, in this order; ``rows`` itself is kept as ``_source_row``."""
+    taken = {
+        INDEX_COLUMN: table.names.take(pa.array(rows)),
+        SOURCE_ROW_COLUMN: pa.array(rows.astype(np.int64)),
+        **{name: array.take(pa.array(rows)) for name, array in table.arrays.items()},
+    }
+    pq.write_table(
+        pa.table(taken),
+        root / path,
+        row_group_size=_ROW_GROUP,
+        compression="zstd",
+        write_page_checksum=True,
+    )
+    footer = parquet_footer_sha256(root / path)
+    return ObsInfo(file_info(root, path), footer, dict(table.columns))
+
+
+def _without_reserved(source: Source, obs: pd.DataFrame) -> dict[str, str]:
+    renamed = {
+        c: f"{c.lstrip('_')}_original"
+        for c in obs.columns
+        if c in RESERVED_COLUMNS and c not in source.obs.values()
+    }
+    for old, new in renamed.items():
+        warnings.warn(
+            f"obs column {old!r} of {source.label} is stored as {new!r}: dao fills {old!r} itself.",
+            DaoWarning,
+            stacklevel=2,
+        )
+    return renamed
+
+
+def _categorical(values: pd.Series) -> tuple[pa.Array, ColumnInfo, list[str]]:
+    known = values.cat.categories
+    dtype = _category_dtype(known)
+    text = [str(c) for c in known.tolist()]
+    if len(set(text)) != len(text):
+        msg = "two of its categories read the same"
+        raise ValueError(msg)
+    codes = values.cat.codes.to_numpy()
+    array = pa.DictionaryArray.from_arrays(
+        pa.array(codes, mask=codes < 0), pa.array(text, pa.string()), ordered=values.cat.ordered
+    )
+    ordered = bool(values.cat.ordered)
+    return array, ColumnInfo("categorical", dtype, ordered, bool((codes < 0).any())), text
+
+
+def _category_dtype(categories: pd.Index) -> str:
+    kind = pd.api.types.infer_dtype(categories, skipna=False)
+    if kind in {"string", "empty"}:
+        return "string"
+    if kind == "boolean":
+        return "bool"
+    if kind in {"integer", "floating"}:
+        return "int64" if kind == "integer" else "float64"
+    msg = f"its categories are {kind}"
+    raise TypeError(msg)
+
+
+def _plain(values: pd.Series) -> tuple[pa.Array, ColumnInfo]:
+    if values.dtype == np.float16:
+        values = values.astype(np.float32)
+    kind = pd.api.types.infer_dtype(values, skipna=True)
+    if kind.startswith("mixed") and kind != "mixed-integer-float":
+        msg = f"it mixes types ({kind})"
+        raise TypeError(msg)
+    array = pa.array(values, from_pandas=True)
+    array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    nullable = array.null_count > 0
+    t = array.type
+    if pa.types.is_null(t):
+        return pa.nulls(len(array), pa.string()), ColumnInfo("string", "null", False, True)
+    if pa.types.is_string(t) or pa.types.is_large_string(t):
+        return array.cast(pa.large_string()), ColumnInfo("string", "string", False, nullable)
+    if pa.types.is_boolean(t):
+        return array, ColumnInfo("bool", "bool", False, nullable)
+    if pa.types.is_integer(t):
+        return array, ColumnInfo("int", str(np.dtype(t.to_pandas_dtype())), False, nullable)
+    if pa.types.is_floating(t):
+        return array, ColumnInfo("float", str(np.dtype(t.to_pandas_dtype())), False, nullable)
+    if pa.types.is_temporal(t) or pa.types.is_decimal(t):
+        return array, ColumnInfo("other", str(t), False, nullable)
+    msg = f"it holds {t}"
+    raise TypeError(msg)

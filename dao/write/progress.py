@@ -1,0 +1,61 @@
+"""The progress bar of a write: shown on a terminal, silent elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import Protocol, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["ProgressReport", "progress_report"]
+
+
+class ProgressReport(Protocol):
+    """What the writer tells while it works."""
+
+    def begin(self, name: str, n_elements: int) -> None:
+        """Say that a dataset with this many elements is begun."""
+
+    def advance(self, n_elements: int) -> None:
+        """Say that so many more elements were read."""
+
+
+class _Silent:
+    def begin(self, name: str, n_elements: int) -> None:
+        pass
+
+    def advance(self, n_elements: int) -> None:
+        pass
+
+
+@contextmanager
+def progress_report(show: bool) -> Iterator[ProgressReport]:
+    """Yield a report that draws a bar per dataset on stderr if ``show`` and a person can see it."""
+    if not show or not sys.stderr.isatty():
+        yield _Silent()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    class _Bars:
+        task: int | None = None
+
+        def begin(self, name: str, n_elements: int) -> None:
+            self.task = bars.add_task(name, total=max(1, n_elements))
+            if not n_elements:
+                self.advance(1)
+
+        def advance(self, n_elements: int) -> None:
+            if self.task is not None:
+                bars.advance(bars.task_ids[self.task], n_elements)
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        yield _Bars()

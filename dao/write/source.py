@@ -1,0 +1,173 @@
+"""Sources: what the user hands to `dao.write_store`, with an id for each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dao.errors import ArgumentError, DatasetIdError, SourceError
+from dao.format.names import check_dataset_id
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["Source", "normalise_sources"]
+
+_SUFFIXES = (".h5ad", ".zarr", ".hdf5", ".h5")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One study to write, with what dao should know about it.
+
+    Parameters
+    ----------
+    path
+        An ``.h5ad`` file, an anndata ``.zarr`` folder, a 10x Cell Ranger ``.h5`` file, or an
+        AnnData in memory.
+    id
+        Name of the dataset in the store; the file name without its suffix if not given.
+    organism
+        For example ``"human"`` or ``"Homo sapiens"``; datasets of one organism share features.
+    layer
+        Which matrix becomes X: the name of a layer, ``"raw"``, or ``"X"``.
+    feature_key
+        The column of var that holds the feature ids; the index (var_names) if not given.
+    obs
+        Store column -> source column: renames, as in ``{"cell_type": "Celltype"}``. Columns
+        that are not named keep their names.
+    constants
+        Column -> value for all cells of this study, as in ``{"tissue": "pancreas"}``.
+    subset
+        An expression over the (renamed) obs columns; only the cells that match are written.
+
+    Examples
+    --------
+    >>> source = Source("gut.h5ad", id="gut", obs={"cell_type": "Celltype"})
+    >>> source.id
+    'gut'
+    """
+
+    path: str | os.PathLike[str] | AnnData
+    id: str | None = None
+    organism: str | None = None
+    layer: str | None = None
+    feature_key: str | None = None
+    obs: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    subset: str | None = None
+
+    @property
+    def label(self) -> str:
+        """How messages name the source: the path, or the id of an object in memory."""
+        if isinstance(self.path, str | os.PathLike):
+            return str(self.path)
+        return f"AnnData {self.id!r}"
+
+
+def normalise_sources(
+    sources: Any,
+    *,
+    organism: str | None,
+    layer: str | None,
+    feature_key: str | None,
+) -> list[Source]:
+    """Return one `Source` per study, each with a valid and unique id.
+
+    Parameters
+    ----------
+    sources
+        An AnnData, a path, a Source, or a list or dict (id -> any of these).
+    organism, layer, feature_key
+        Defaults for the sources that do not say otherwise.
+
+    Raises
+    ------
+    dao.errors.DatasetIdError
+        If an id is used twice or cannot be the name of a folder.
+    dao.errors.SourceError
+        If there is nothing to write, or something is no source.
+    """
+    if isinstance(sources, Mapping):
+        named = [_as_source(v, key=k) for k, v in sources.items()]
+    elif _is_single(sources):
+        named = [_as_source(sources)]
+    elif isinstance(sources, Sequence):
+        named = [_as_source(s) for s in sources]
+    else:
+        named = [_as_source(s) for s in _iterate(sources)]
+    if not named:
+        msg = "There are no sources to write. Give a path, an AnnData, or a list or dict of them."
+        raise SourceError(msg)
+    result = [
+        replace(
+            source,
+            id=check_dataset_id(source.id if source.id is not None else _default_id(source, i)),
+            organism=source.organism if source.organism is not None else organism,
+            layer=source.layer if source.layer is not None else layer,
+            feature_key=source.feature_key if source.feature_key is not None else feature_key,
+        )
+        for i, source in enumerate(named)
+    ]
+    check_unique([str(s.id) for s in result])
+    return result
+
+
+def check_unique(ids: Sequence[str]) -> None:
+    """Refuse ids that are used twice, also where they differ in case only.
+
+    Raises
+    ------
+    dao.errors.DatasetIdError
+        Naming the ids.
+    """
+    seen: dict[str, str] = {}
+    for dataset_id in ids:
+        other = seen.setdefault(dataset_id.lower(), dataset_id)
+        if other is not dataset_id:
+            twice = repr(dataset_id) if other == dataset_id else f"{other!r} and {dataset_id!r}"
+            msg = (
+                f"Two datasets would share the id {twice}. Give each its own: "
+                "write_store(path, {'first': a, 'second': b})."
+            )
+            raise DatasetIdError(msg)
+
+
+def _is_single(sources: Any) -> bool:
+    return isinstance(sources, str | os.PathLike | Source) or hasattr(sources, "obs_names")
+
+
+def _iterate(sources: Any) -> list[Any]:
+    try:
+        return list(sources)
+    except TypeError as error:
+        msg = (
+            f"{type(sources).__name__} is not a source: give a path, an AnnData, a dao.Source, "
+            "or a list or dict of them."
+        )
+        raise SourceError(msg) from error
+
+
+def _as_source(value: Any, key: object = None) -> Source:
+    source = value if isinstance(value, Source) else Source(value)
+    if not (isinstance(source.path, str | os.PathLike) or hasattr(source.path, "obs_names")):
+        kind = type(source.path).__name__
+        msg = f"{kind} is not a source: give a path, an AnnData or a dao.Source."
+        raise SourceError(msg)
+    if key is None:
+        return source
+    if source.id is not None and source.id != key:
+        msg = f"The source of {key!r} has another id, {source.id!r}: give one of the two."
+        raise ArgumentError(msg)
+    return replace(source, id=check_dataset_id(key))
+
+
+def _default_id(source: Source, place: int) -> str:
+    if isinstance(source.path, str | os.PathLike):
+        name = Path(source.path).name
+        suffix = next((s for s in _SUFFIXES if name.lower().endswith(s)), "")
+        return name[: len(name) - len(suffix)] if suffix else name
+    return f"dataset_{place}"

@@ -1,0 +1,57 @@
+"""uns as JSON: what JSON can hold is kept, the rest is named in a warning."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dao.errors import DaoWarning
+
+__all__ = ["uns_to_json"]
+
+
+def uns_to_json(uns: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """Return uns with arrays as lists and NumPy scalars as numbers.
+
+    Tables, sparse matrices and other objects are left out, with one warning that names them.
+    """
+    dropped: list[str] = []
+    converted = _convert(dict(uns), "", dropped)
+    if dropped:
+        shown = ", ".join(dropped[:5]) + (", …" if len(dropped) > 5 else "")
+        msg = f"uns of {label}: left out what JSON cannot hold: {shown}."
+        warnings.warn(msg, DaoWarning, stacklevel=2)
+    return dict(converted)
+
+
+class _Unsupported(Exception):
+    pass
+
+
+def _convert(value: Any, where: str, dropped: list[str]) -> Any:
+    if isinstance(value, Mapping):
+        result = {}
+        for key, item in value.items():
+            place = f"{where}.{key}" if where else str(key)
+            try:
+                result[str(key)] = _convert(item, place, dropped)
+            except _Unsupported:
+                dropped.append(place)
+        return result
+    if value is None or isinstance(value, bool | str | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, np.generic):
+        return _convert(value.item(), where, dropped)
+    if isinstance(value, np.ndarray) and value.dtype.names is None:
+        return [_convert(v, where, dropped) for v in value.tolist()]
+    if isinstance(value, list | tuple | set):
+        return [_convert(v, where, dropped) for v in value]
+    raise _Unsupported
