@@ -159,13 +159,15 @@ def find_backend(name: str) -> Backend:
     entry = _entry_points().get(name)
     if entry is None:
         if name in _EXTRAS:
-            raise missing_extra(f"backend {name!r}", _EXTRAS[name])
+            msg = f"backend {name!r}"
+            raise missing_extra(msg, _EXTRAS[name])
         msg = f"There is no backend {name!r}.{near_matches(name, available_backends())}"
         raise UnknownBackendError(msg)
     try:
         backend = entry.load()()
     except ImportError as error:
-        raise missing_extra(f"backend {name!r}", _EXTRAS.get(name), error) from error
+        msg_0 = f"backend {name!r}"
+        raise missing_extra(msg_0, _EXTRAS.get(name), error) from error
     except DaoError:
         raise
     except Exception as error:

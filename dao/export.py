@@ -47,7 +47,11 @@ def _matrix(store: Store, name: str, columns: ColumnMap, *, dense: bool = False)
     dtypes = [np.dtype(i.source_dtype) for i in infos]
     dtype = np.result_type(*dtypes) if dtypes else np.dtype(np.float32)
     # Kernels know no half precision and no booleans; both are exact in float32 and uint8.
-    working = {"float16": np.dtype(np.float32), "bool": np.dtype(np.uint8)}.get(str(dtype), dtype)
+    stand_ins: dict[str, np.dtype[Any]] = {
+        "float16": np.dtype(np.float32),
+        "bool": np.dtype(np.uint8),
+    }
+    working = stand_ins.get(str(dtype), dtype)
     rows = np.arange(store.n_obs, dtype=np.int64)
     fetched = fetch(store.reader, store.manifest, store.selection, [name], rows)
     runs = [

@@ -12,6 +12,7 @@ from dao.format.names import cut_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
     from dao.backend import Reader
 
 __all__ = ["feature_table", "wanted_ids"]

@@ -6,7 +6,7 @@ disk. None is ``parallel=True``: threads are ours (`dao.threads`), so that they 
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
@@ -41,8 +41,7 @@ def copy_segments(
         target = out[o : o + n]
         for k in range(n):
             target[k] = part[k]
-            if part[k] > largest:
-                largest = part[k]
+            largest = max(largest, part[k])
     return largest
 
 

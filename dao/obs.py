@@ -21,6 +21,7 @@ from dao.format.obs_schema import (
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
     from dao.backend import Reader
     from dao.selection import Selection
 
@@ -98,8 +99,10 @@ class ObsStore:
         }
 
     def categories(self, name: str) -> Sequence[Any]:
-        """Return all values behind the codes of a categorical or string column, over the
-        whole store and independent of any selection."""
+        """Return all values behind the codes of a categorical or string column.
+
+        They are those of the whole store, independent of any selection.
+        """
         if name == "dataset":
             return [d.id for d in self._manifest.datasets]
         if name == "organism":
@@ -193,9 +196,9 @@ def frame_columns(obs: pd.DataFrame) -> dict[str, Column]:
             info = ColumnInfo(kind, str(values.dtype))
             columns[str(name)] = Column(info, values.to_numpy(), missing)
         else:
-            codes, uniques = pd.factorize(values)
+            numbers, uniques = pd.factorize(values)
             info = ColumnInfo("string", "string")
-            columns[str(name)] = Column(info, codes.astype(np.int32), missing, list(uniques))
+            columns[str(name)] = Column(info, numbers.astype(np.int32), missing, list(uniques))
     return columns
 
 
@@ -205,8 +208,8 @@ def _from_arrow(array: pa.Array, info: ColumnInfo, known: Sequence[Any] | None) 
         own = [parse_category(t, info.dtype) for t in array.dictionary.to_pylist()]
         place = {c: i for i, c in enumerate(known or ())}
         shared = np.array([*(place[c] for c in own), -1], np.int32)
-        codes = np.asarray(array.indices.fill_null(-1), np.int64)
-        return Column(info, shared[codes], missing, known)
+        own_codes: NDArray[Any] = np.asarray(array.indices.fill_null(-1))
+        return Column(info, shared[own_codes], missing, known)
     if info.kind == "string":
         if not pa.types.is_dictionary(array.type):
             array = array.dictionary_encode()

@@ -30,6 +30,7 @@ from dao.where import And, Expression, Not, check, evaluate, parse, values_test
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
     import tensorflow as tf
     from anndata import AnnData
 
@@ -164,7 +165,7 @@ class Store:
 
     @cached_property
     def obs(self) -> pd.DataFrame:
-        """obs of the selected cells, in store order, indexed by their names.
+        """Obs of the selected cells, in store order, indexed by their names.
 
         Besides the columns of the studies there are ``dataset``, ``organism`` and
         ``_source_row``, the row that the cell had in its source.

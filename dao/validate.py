@@ -15,8 +15,9 @@ from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
 from dao.write.commit import LOCK_NAME, garbage, remove_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     import os
+    from collections.abc import Callable
+
     from dao.backend import Reader
     from dao.format.manifest import DatasetInfo, FileInfo, Manifest, MatrixInfo
 
@@ -104,23 +105,29 @@ def validate_store(path: str | os.PathLike[str], *, repair: bool = False) -> Rep
 
 
 def _check_tables(reader: Reader, manifest: Manifest, report: Report) -> None:
-    tables: list[tuple[FileInfo, Callable[[Any], str | None]]] = [
-        (manifest.vocabulary, lambda _: None)
-    ]
+    _check_table(reader, manifest.vocabulary, report)
     for space in manifest.feature_spaces:
-        tables.append((space.file, lambda t, n=space.n_vars: _check_features(t, n)))
+        _check_table(reader, space.file, report, _check_features, space.n_vars)
     for dataset in manifest.datasets:
         n_vars = manifest.space(dataset.organism).n_vars
-        tables.append((dataset.obs.file, lambda t, d=dataset: _check_obs(t, d)))
-        tables.append((dataset.features, lambda t, d=dataset, n=n_vars: _check_measured(t, d, n)))
+        _check_table(reader, dataset.obs.file, report, _check_obs, dataset)
+        _check_table(reader, dataset.features, report, _check_measured, dataset, n_vars)
         _attempt(report, reader.document, dataset.uns.path)
         report.n_files += 1
-    for info, check in tables:
-        table = _attempt(report, reader.table, info.path)
-        report.n_files += 1
-        problem = check(table) if table is not None else None
-        if problem:
-            report.problems.append(f"{info.path}: {problem}")
+
+
+def _check_table(
+    reader: Reader,
+    info: FileInfo,
+    report: Report,
+    check: Callable[..., str | None] = lambda _: None,
+    *arguments: Any,
+) -> None:
+    table = _attempt(report, reader.table, info.path)
+    report.n_files += 1
+    problem = check(table, *arguments) if table is not None else None
+    if problem:
+        report.problems.append(f"{info.path}: {problem}")
 
 
 def _check_features(table: Any, n_vars: int) -> str | None:
@@ -193,7 +200,7 @@ def _element_numbers(got: SparseRows) -> Any:
 
 
 def _check_element(folder: Path, matrix: MatrixInfo) -> None:
-    """The Zarr metadata says to other readers what the manifest says to dao."""
+    """Refuse Zarr metadata that tell other readers something else than the manifest tells dao."""
     try:
         attributes = json.loads((folder / "zarr.json").read_text())["attributes"]
     except (OSError, ValueError, KeyError, UnicodeDecodeError) as error:

@@ -12,6 +12,7 @@ from dao.backend import DenseRows, SparseRows
 from dao.batches.plan import plan_ranges
 from dao.directory import StoreDirectory
 from dao.errors import ArgumentError, CorruptStoreError, UnknownDatasetError, near_matches
+from dao.kernels import copy_segments
 from dao_backends.shards import ShardChecks
 
 if TYPE_CHECKING:
@@ -22,16 +23,20 @@ if TYPE_CHECKING:
 
     from dao.format.manifest import ArrayInfo, Manifest, MatrixInfo
 
+# The part of the memory budget that one request may fill with decoded chunks.
+_DECODE_SHARE = 4
+
 
 class ChunkedReader(ABC):
     """A reader of the dao format on a local path; a subclass says how chunks are decoded."""
 
-    def __init__(self, path: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, path: str, memory: int, options: Mapping[str, Any]) -> None:
         if options:
             name = next(iter(options))
             msg = f"This backend has no option {name!r}; it takes none."
             raise ArgumentError(msg)
         self._path = path
+        self._at_once = max(1, memory // _DECODE_SHARE)
         self._files = StoreDirectory(path)
         self._prepare()
 
@@ -73,29 +78,59 @@ class ChunkedReader(ABC):
             return DenseRows(values, plan.starts, len(plan.chunks), values.nbytes)
         row_starts = self._starts(dataset, matrix, path, info)
         starts, stops = row_starts[rows], row_starts[rows + 1]
-        plan = plan_ranges(starts, stops, info.values.chunk)
-        values = self._decode(f"{path}/data", info.arrays["data"], plan.chunks)
-        indices = self._decode(f"{path}/indices", info.arrays["indices"], plan.chunks)
-        return SparseRows(
-            values,
-            indices,
-            plan.starts,
-            stops - starts,
-            info.shape[1],
-            2 * len(plan.chunks),
-            values.nbytes + indices.nbytes,
-        )
+        return self._sparse_rows(path, info, starts, stops)
 
     def close(self) -> None:
         """Drop cached row starts."""
         self._prepare()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_path": self._path, "_files": self._files}
+        return {"_path": self._path, "_files": self._files, "_at_once": self._at_once}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._prepare()
+
+    def _sparse_rows(
+        self, path: str, info: MatrixInfo, starts: NDArray[np.int64], stops: NDArray[np.int64]
+    ) -> SparseRows:
+        plan = plan_ranges(starts, stops, info.values.chunk)
+        arrays = [(f"{path}/{name}", info.arrays[name]) for name in ("data", "indices")]
+        chunk_bytes = sum(a.chunk * np.dtype(a.dtype).itemsize for _, a in arrays)
+        chunks_at_once = max(1, self._at_once // chunk_bytes)
+        if len(plan.chunks) > chunks_at_once:
+            return self._scattered_rows(path, info, starts, stops, chunks_at_once)
+        values, indices = (self._decode(p, a, plan.chunks) for p, a in arrays)
+        n_bytes = values.nbytes + indices.nbytes
+        n_chunks = 2 * len(plan.chunks)
+        return SparseRows(
+            values, indices, plan.starts, stops - starts, info.shape[1], n_chunks, n_bytes
+        )
+
+    def _scattered_rows(
+        self,
+        path: str,
+        info: MatrixInfo,
+        starts: NDArray[np.int64],
+        stops: NDArray[np.int64],
+        chunks_at_once: int,
+    ) -> SparseRows:
+        """Decode some chunks after others and keep the wanted rows only: bounded memory."""
+        lengths = stops - starts
+        places = np.cumsum(lengths) - lengths
+        values = np.empty(int(lengths.sum()), info.dtype)
+        indices = np.empty(len(values), info.arrays["indices"].dtype)
+        order = np.argsort(starts, kind="stable")
+        group = starts[order] // info.values.chunk // chunks_at_once
+        n_chunks = n_bytes = 0
+        for some in np.split(order, np.flatnonzero(np.diff(group)) + 1):
+            plan = plan_ranges(starts[some], stops[some], info.values.chunk)
+            for name, out in (("data", values), ("indices", indices)):
+                decoded = self._decode(f"{path}/{name}", info.arrays[name], plan.chunks)
+                copy_segments(decoded, plan.starts, lengths[some], out, places[some])
+                n_chunks += len(plan.chunks)
+                n_bytes += decoded.nbytes
+        return SparseRows(values, indices, places, lengths, info.shape[1], n_chunks, n_bytes)
 
     def _find(self, dataset: str, matrix: str) -> tuple[str, MatrixInfo]:
         manifest = self._files.manifest

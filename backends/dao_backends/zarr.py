@@ -27,7 +27,7 @@ class ZarrBackend:
 
     def open(self, path: str, *, memory: int, options: Mapping[str, Any]) -> ZarrReader:
         """Open the store at a local path."""
-        return ZarrReader(path, options)
+        return ZarrReader(path, memory, options)
 
 
 class ZarrReader(ChunkedReader):

@@ -42,7 +42,7 @@ class ZarrsBackend:
 
     def open(self, path: str, *, memory: int, options: Mapping[str, Any]) -> ZarrsReader:
         """Open the store at a local path."""
-        return ZarrsReader(path, options)
+        return ZarrsReader(path, memory, options)
 
 
 class ZarrsReader(ZarrReader):

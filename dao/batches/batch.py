@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,12 +11,14 @@ import pandas as pd
 from dao.batches.gather import Run, gather_csr, gather_dense
 
 if TYPE_CHECKING:
-    from dao.batches.fetch import Fetched
-    from dao.batches.columns import ColumnMap
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
     import scipy.sparse as sp
     from numpy.typing import NDArray
+
+    from dao.batches.columns import ColumnMap
+    from dao.batches.fetch import Fetched
     from dao.obs import Column
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["ArrayBatch", "BatchSpec", "MatrixSpec", "batches", "to_numpy"]
 

@@ -11,8 +11,10 @@ from dao.backend import DenseRows, SparseRows
 from dao.errors import BackendContractError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from dao.backend import Reader
     from dao.format.manifest import Manifest
     from dao.selection import Selection

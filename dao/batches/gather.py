@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,15 +14,19 @@ from dao.errors import CorruptStoreError
 from dao.threads import over_ranges
 
 if TYPE_CHECKING:
-    from dao.batches.columns import ColumnMap
-    from numpy.typing import NDArray
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from dao.batches.columns import ColumnMap
 
 __all__ = ["Run", "gather_csr", "gather_dense"]
 
+Rows = TypeVar("Rows", bound=SparseRows | DenseRows)
+
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Run(Generic[Rows]):
     """Some rows of one part of a window, and where they go.
 
     Attributes
@@ -35,13 +39,13 @@ class Run:
         Row of the batch for each.
     """
 
-    rows: SparseRows | DenseRows
+    rows: Rows
     slots: NDArray[np.int64]
     out_rows: NDArray[np.int64]
 
 
 def gather_csr(
-    runs: Sequence[Run], n_rows: int, columns: ColumnMap, dtype: np.dtype[Any]
+    runs: Sequence[Run[Any]], n_rows: int, columns: ColumnMap, dtype: np.dtype[Any]
 ) -> sp.csr_matrix:
     """Return rows as CSR of ``dtype`` with int32 indices that ascend in each row.
 
@@ -50,15 +54,15 @@ def gather_csr(
     dao.errors.CorruptStoreError
         If a stored column number lies outside of the matrix.
     """
-    runs = [_sparse(run) if isinstance(run.rows, DenseRows) else run for run in runs]
+    sparse = [_sparse(run) for run in runs]
     lengths = np.zeros(n_rows, np.int64)
-    for run in runs:
+    for run in sparse:
         lengths[run.out_rows] = _lengths(run, columns)
     indptr = np.zeros(n_rows + 1, np.int64)
     np.cumsum(lengths, out=indptr[1:])
     nnz = int(indptr[-1])
     values, indices = np.empty(nnz, dtype), np.empty(nnz, np.int32)
-    for run in runs:
+    for run in sparse:
         _copy(run, columns, values, indices, indptr[:-1][run.out_rows])
     if nnz <= np.iinfo(np.int32).max:
         indptr = indptr.astype(np.int32)
@@ -70,7 +74,7 @@ def gather_csr(
 
 
 def gather_dense(
-    runs: Sequence[Run], n_rows: int, columns: ColumnMap, dtype: np.dtype[Any]
+    runs: Sequence[Run[Any]], n_rows: int, columns: ColumnMap, dtype: np.dtype[Any]
 ) -> NDArray[Any]:
     """Return rows as a C-contiguous array of shape (n_rows, columns.n_vars).
 
@@ -111,7 +115,7 @@ def gather_dense(
     return out
 
 
-def _lengths(run: Run, columns: ColumnMap) -> NDArray[np.int64]:
+def _lengths(run: Run[SparseRows], columns: ColumnMap) -> NDArray[np.int64]:
     rows = run.rows
     starts, lengths = rows.starts[run.slots], rows.lengths[run.slots]
     if columns.is_identity(rows.n_vars):
@@ -130,7 +134,7 @@ def _lengths(run: Run, columns: ColumnMap) -> NDArray[np.int64]:
 
 
 def _copy(
-    run: Run,
+    run: Run[SparseRows],
     columns: ColumnMap,
     values: NDArray[Any],
     indices: NDArray[np.int32],
@@ -166,14 +170,16 @@ def _copy(
     over_ranges(fill, len(starts), work)
 
 
-def _sparse(run: Run) -> Run:
-    """Return a run over rows that were stored densely as one over sparse rows."""
+def _sparse(run: Run[Any]) -> Run[SparseRows]:
+    """Return the run over sparse rows, also of a part that is stored densely."""
     rows = run.rows
+    if isinstance(rows, SparseRows):
+        return run
     part = sp.csr_matrix(rows.values[rows.slots[run.slots]])
     starts = part.indptr[:-1].astype(np.int64)
     lengths = np.diff(part.indptr).astype(np.int64)
-    sparse = SparseRows(part.data, part.indices, starts, lengths, part.shape[1])
-    return Run(sparse, np.arange(len(run.slots)), run.out_rows)
+    found = SparseRows(part.data, part.indices, starts, lengths, part.shape[1])
+    return Run(found, np.arange(len(run.slots)), run.out_rows)
 
 
 def _out_of_bounds(rows: SparseRows) -> CorruptStoreError:

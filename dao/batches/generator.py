@@ -148,7 +148,7 @@ class Generator:
     def __len__(self) -> int:
         """Return the number of batches of one epoch on this rank."""
         start, stop = self._rows(self.share)
-        return -(-(stop - start) // self.batch_size)
+        return max(0, -(-(stop - start) // self.batch_size))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         epoch, first = self._begin()
@@ -203,11 +203,15 @@ class Generator:
         windows = np.diff(plan.boundaries)
         largest = int(windows.max()) if len(windows) else 0
         lines = [
-            f"{stop - start:,} of {self.store.n_obs:,} cells per epoch in {len(self):,} batches "
-            f"of {self.batch_size:,}",
+            (
+                f"{stop - start:,} of {self.store.n_obs:,} cells per epoch "
+                f"in {len(self):,} batches of {self.batch_size:,}"
+            ),
             f"order: {self.sampler}, seed {self.seed}",
-            f"decoded {min(largest, self._fetch_rows()):,} cells at a time (windows of "
-            f"{largest:,}), about {format_bytes(row * min(largest, self._fetch_rows()))}",
+            (
+                f"decoded {min(largest, self._fetch_rows()):,} cells at a time (windows of "
+                f"{largest:,}), about {format_bytes(row * min(largest, self._fetch_rows()))}"
+            ),
             f"up to {self._depth()} batches ready ahead, {format_bytes(self._batch_bytes())} each",
             f"backend {self.store.backend!r}, memory budget {format_bytes(self.store.memory)}",
         ]

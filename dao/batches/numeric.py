@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from dao.errors import ObsTypeError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
     from dao.obs import Column
 
 __all__ = ["numeric_dtype", "numeric_obs"]

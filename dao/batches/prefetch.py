@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 import weakref
-from typing import Any, Generic, TypeVar, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dao.errors import GeneratorStoppedError
 

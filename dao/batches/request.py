@@ -16,6 +16,7 @@ from dao.samplers import Sampler, Sequential, Shuffle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
     from dao.store import Store
 
 __all__ = ["make_generator"]

@@ -14,10 +14,12 @@ from dao.errors import ArgumentError
 try:
     import tensorflow as tf
 except ImportError as error:
-    raise missing_extra("store.tensorflow()", "tensorflow", error) from error
+    msg = "store.tensorflow()"
+    raise missing_extra(msg, "tensorflow", error) from error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from dao.batches.generator import Generator
 
 __all__ = ["tensorflow_dataset"]

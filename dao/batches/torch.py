@@ -16,11 +16,13 @@ try:
     import torch
     from torch.utils.data import IterableDataset, get_worker_info
 except ImportError as error:
-    raise missing_extra("store.torch()", "torch", error) from error
+    msg = "store.torch()"
+    raise missing_extra(msg, "torch", error) from error
 
 if TYPE_CHECKING:
-    from dao.batches.batch import ArrayBatch
     from collections.abc import Iterator, Mapping
+
+    from dao.batches.batch import ArrayBatch
     from dao.batches.generator import Generator
 
 __all__ = ["TorchBatches", "to_torch"]
@@ -46,7 +48,8 @@ class TorchBatches(IterableDataset[Any]):
         # How often each worker has begun an epoch. Workers may be new processes for each
         # epoch, so the count lives in memory that all of them share; each has its own slot,
         # so that none can overtake another.
-        self._begun = torch.zeros(_MOST_WORKERS, dtype=torch.int64).share_memory_()
+        self._begun = torch.zeros(_MOST_WORKERS, dtype=torch.int64)
+        self._begun.share_memory_()  # type: ignore[no-untyped-call]  # torch does not type it
         self._start = 0
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sparse CSR tensor support")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -64,7 +64,7 @@ def narrowest_dtype(values: ValueRange, source: np.dtype[np.generic]) -> np.dtyp
     if values.integral:
         candidates = _SIGNED if values.minimum < 0 else _UNSIGNED
         for candidate in candidates:
-            info = np.iinfo(candidate)
+            info: np.iinfo[Any] = np.iinfo(candidate)
             # Strict bound for 64 bits: float64 rounds 2**64 - 1 up to a value that overflows.
             upper = values.maximum <= info.max if info.bits < 64 else values.maximum < 2.0**63
             if values.minimum >= info.min and upper:
@@ -131,10 +131,10 @@ def check_cast(
     if np.can_cast(source, wanted) or np.can_cast(stored, wanted):
         fits = True
     elif wanted.kind == "f" and stored.kind in "iu":
-        exact = 2.0 ** (np.finfo(wanted).nmant + 1)
+        exact = 2.0 ** (np.finfo(str(wanted)).nmant + 1)
         fits = max(maximum, -minimum) <= exact
     elif wanted.kind in "iu" and stored.kind in "iu":
-        info = np.iinfo(wanted)
+        info = np.iinfo(str(wanted))
         fits = info.min <= minimum and maximum <= info.max
     else:
         fits = wanted.kind == "f"

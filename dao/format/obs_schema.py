@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dao.errors import ObsTypeError
 from dao.format.manifest import ColumnInfo
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,9 +86,9 @@ def unite_categories(
     first_seen = list(dict.fromkeys(c for cs in categories.values() for c in cs))
     if not ordered:
         return first_seen
-    graph: TopologicalSorter[str] = TopologicalSorter({c: () for c in first_seen})
+    graph: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(first_seen, ()))
     for listed in categories.values():
-        for before, after in zip(listed, listed[1:], strict=False):
+        for before, after in itertools.pairwise(listed):
             graph.add(after, before)
     try:
         return list(graph.static_order())

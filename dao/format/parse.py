@@ -51,11 +51,11 @@ class Reader:
     loc: str
     problems: Problems
 
-    def check(self, ok: bool, key: str, message: str) -> bool:
+    def check(self, ok: object, key: str, message: str) -> bool:
         """Note ``message`` for a field unless ``ok``; return ``ok``."""
         if not ok:
             self.problems.add(self._at(key), message)
-        return ok
+        return bool(ok)
 
     def text(self, key: str) -> str:
         """Return a string."""

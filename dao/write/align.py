@@ -12,8 +12,10 @@ from dao.errors import ArgumentError, NoCommonFeaturesError, UnknownColumnError,
 from dao.format.names import cut_version
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
-    from collections.abc import Mapping, Sequence
+
     from dao.write.opened import OpenSource
 
 __all__ = ["SourceFeatures", "build_space", "measured_table", "source_features"]
@@ -56,7 +58,7 @@ def source_features(dataset: str, opened: OpenSource, feature_key: str | None) -
         If ids are missing.
     """
     if feature_key is None:
-        raw = opened.var.index
+        raw: Any = opened.var.index
     elif feature_key in opened.var.columns:
         raw = opened.var[feature_key]
     else:
@@ -117,8 +119,11 @@ def build_space(
 
 
 def measured_table(source: SourceFeatures, space: pd.Index) -> pd.DataFrame:
-    """Return what a study measured: ``position`` in the space, how many of its columns were
-    summed there, and its own columns of var (of the first such column)."""
+    """Return what a study measured.
+
+    These are ``position`` in the space, how many of the study's columns were summed there, and
+    its own columns of var (of the first such column).
+    """
     targets = source.targets(space)
     kept = np.flatnonzero(targets >= 0)
     order = kept[np.argsort(targets[kept], kind="stable")]
@@ -175,11 +180,11 @@ def _with_annotation(
     Numbers and flags of var (means, highly_variable) speak of one study and stay with it.
     """
     table = pd.DataFrame({"feature_id": ids})
-    columns: dict[str, Mapping[str, Any]] = {}
+    columns: dict[str, dict[Any, Any]] = {}
     if existing is not None:
         for name in existing.columns.drop("feature_id"):
-            known = existing.set_index("feature_id")[name].dropna()
-            columns[str(name)] = known.to_dict()
+            stored = existing.set_index("feature_id")[name].dropna()
+            columns[str(name)] = stored.to_dict()
     for source in sources:
         for name in source.var.columns:
             values = source.var[name]

@@ -7,14 +7,14 @@ import fcntl
 import os
 import shutil
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from dao.errors import StorageError, StoreBusyError, StoreExistsError
 from dao.format.manifest import MANIFEST_NAME, Manifest
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = ["LOCK_NAME", "commit", "garbage", "remove_all", "write_lock"]
 
@@ -81,9 +81,8 @@ def garbage(root: Path, manifest: Manifest | None) -> list[Path]:
     found = [p for p in (root / f".{MANIFEST_NAME}.new",) if p.exists()]
     keep = _named(manifest) if manifest else set()
     for room in _ROOMS:
-        for path in sorted((root / room).glob("*")):
-            if f"{room}/{path.name}" not in keep:
-                found.append(path)
+        paths = sorted((root / room).glob("*"))
+        found.extend(p for p in paths if f"{room}/{p.name}" not in keep)
     return found
 
 

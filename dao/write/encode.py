@@ -6,7 +6,7 @@ import hashlib
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
@@ -16,10 +16,11 @@ from dao.format.encodings import PROFILES, chunking
 from dao.format.manifest import ArrayInfo, FileInfo
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    import scipy.sparse as sp
-    from pathlib import Path
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    import scipy.sparse as sp
+    from numpy.typing import NDArray
 
 __all__ = ["EncodedArrays", "file_info", "write_csr", "write_dense", "write_group"]
 
@@ -127,7 +128,8 @@ class _ArrayWriter:
         self._shape, self._dtype = shape, dtype
         width = max(1, int(np.prod(shape[1:])))
         self._chunk, self._shard = chunking(shape[0], width)
-        codec = BloscCodec(typesize=dtype.itemsize, shuffle="shuffle", **PROFILES[target.profile])
+        profile: Any = PROFILES[target.profile]
+        codec = BloscCodec(typesize=dtype.itemsize, shuffle="shuffle", **profile)
         with _rust_pipeline():
             self._array = zarr.create_array(
                 str(self._root / self._path),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,9 +20,11 @@ from dao.write.obs import ObsTable, encode_obs, prepare_obs
 from dao.write.opened import OpenSource, open_source
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from dao.write.source import Source
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from dao.write.source import Source
 
 __all__ = ["Study", "inspect_source", "read_obs"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,8 +18,9 @@ from dao.write.matrix import Piece, SourceMatrix
 from dao.write.spool import RowSpool
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
 
 __all__ = ["RowOrder", "write_matrix"]
 
@@ -78,7 +79,8 @@ def write_matrix(
             kept = _kept_values(piece, order.destinations)
             values |= ValueRange(*value_range(kept))
             nnz += len(kept)
-        return _encode(matrix, target, spool, (order.n_obs, n_vars), nnz, values, force_dense)
+        shape = order.n_obs, n_vars
+        return _encode(matrix, target, spool, shape, nnz, values, force_dense=force_dense)
 
 
 def _encode(
@@ -88,6 +90,7 @@ def _encode(
     shape: tuple[int, int],
     nnz: int,
     values: ValueRange,
+    *,
     force_dense: bool,
 ) -> MatrixInfo:
     dtype = narrowest_dtype(values, matrix.dtype)
@@ -135,11 +138,12 @@ def _aligned(
 def _align(
     piece: sp.csr_matrix, columns: NDArray[np.int64] | None, n_vars: int, *, summed: bool
 ) -> sp.csr_matrix:
-    data, indices = piece.data, piece.indices
+    data: NDArray[Any] = piece.data
+    indices: NDArray[Any] = piece.indices
     if columns is not None:
         indices = columns[indices]
     keep = (indices >= 0) & (data != 0)
-    indptr = piece.indptr
+    indptr: NDArray[Any] = piece.indptr
     if not keep.all():
         data, indices = data[keep], indices[keep]
         kept_before = np.concatenate([[0], np.cumsum(keep)])

@@ -7,7 +7,7 @@ that the transposition happens later, bucket by bucket (`dao.write.spool`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,8 +15,9 @@ import scipy.sparse as sp
 from dao.errors import SourceError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
 
 __all__ = ["Piece", "SourceMatrix", "compressed_matrix", "dense_matrix", "memory_matrix"]
 
@@ -155,7 +156,8 @@ def memory_matrix(value: Any, where: str) -> SourceMatrix:
     if hasattr(value, "columns") and hasattr(value, "to_numpy"):
         return dense_matrix(value.to_numpy(), where, tuple(str(c) for c in value.columns))
     if sp.issparse(value):
-        matrix = value if value.format in {"csr", "csc"} else value.tocsr()
+        sparse: Any = value
+        matrix = sparse if sparse.format in {"csr", "csc"} else sparse.tocsr()
         parts = {"data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr}
         return compressed_matrix(parts, matrix.shape, matrix.format, where)
     if value is None or not hasattr(value, "shape"):

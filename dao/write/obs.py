@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,10 @@ from dao.format.obs_schema import INDEX_COLUMN, RESERVED_COLUMNS, SOURCE_ROW_COL
 from dao.write.encode import file_info
 
 if TYPE_CHECKING:
-    from dao.write.source import Source
-    from pathlib import Path
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from dao.write.source import Source
 
 __all__ = ["ObsTable", "encode_obs", "prepare_obs", "write_obs"]
 

@@ -21,8 +21,9 @@ from dao.write.matrix import SourceMatrix, compressed_matrix, dense_matrix, memo
 from dao.write.tenx import is_tenx, open_tenx
 
 if TYPE_CHECKING:
-    from contextlib import ExitStack
     from collections.abc import Callable, Iterable
+    from contextlib import ExitStack
+
     from dao.write.source import Source
 
 __all__ = ["OpenSource", "open_source"]
@@ -140,7 +141,8 @@ def _as_memory_layout(
     source: Source, obs: pd.DataFrame, var: pd.DataFrame, x: SourceMatrix
 ) -> OpenSource:
     def matrix(name: str) -> SourceMatrix:
-        _check_key(source, *name.split("/", 1), {})
+        kind, _, key = name.partition("/")
+        _check_key(source, kind, key, {})
         return x
 
     if source.layer not in {None, "X"}:
@@ -180,7 +182,7 @@ def _frame(element: Any) -> pd.DataFrame:
         first = frame.columns[0]
         frame = frame.set_index(frame[first].map(_decoded)).drop(columns=first)
         return frame.rename_axis(None)
-    return value
+    return pd.DataFrame(value, copy=False)
 
 
 def _decoded(value: Any) -> str:

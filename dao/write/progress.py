@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from typing import Protocol, TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ class _Silent:
 
 
 @contextmanager
-def progress_report(show: bool) -> Iterator[ProgressReport]:
+def progress_report(*, show: bool) -> Iterator[ProgressReport]:
     """Yield a report that draws a bar per dataset on stderr if ``show`` and a person can see it."""
     if not show or not sys.stderr.isatty():
         yield _Silent()
@@ -40,16 +40,13 @@ def progress_report(show: bool) -> Iterator[ProgressReport]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     class _Bars:
-        task: int | None = None
-
         def begin(self, name: str, n_elements: int) -> None:
             self.task = bars.add_task(name, total=max(1, n_elements))
             if not n_elements:
                 self.advance(1)
 
         def advance(self, n_elements: int) -> None:
-            if self.task is not None:
-                bars.advance(bars.task_ids[self.task], n_elements)
+            bars.advance(self.task, n_elements)
 
     columns = (
         TextColumn("{task.description}"),

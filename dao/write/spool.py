@@ -15,9 +15,10 @@ import scipy.sparse as sp
 from dao.kernels import copy_segments
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from collections.abc import Iterator
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 __all__ = ["RowSpool"]
 

@@ -33,8 +33,9 @@ from dao.write.source import check_unique, normalise_sources
 from dao.write.uns import uns_to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
     import os
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
     from dao.store import Store
 
 __all__ = ["write_store"]
@@ -179,7 +180,7 @@ def write_store(
         if before is not None:
             job = replace(job, generation=before.generation + 1)
         base = before if mode == "append" else None
-        with progress_report(progress) as report:
+        with progress_report(show=progress) as report:
             manifest = _write(job, studies, features, base, before, report)
         commit(root, manifest)
         remove_all(garbage(root, manifest))
@@ -217,7 +218,7 @@ def _write(
         generation=job.generation,
         created=now,
         created_by=_created_by(),
-        feature_spaces=_write_spaces(job, tables, base),
+        feature_spaces=_write_spaces(job, tables),
         datasets=tuple(datasets),
         obs_columns=obs_columns,
         vocabulary=_write_vocabulary(job, categories),
@@ -292,9 +293,7 @@ def _feature_tables(
     return tables
 
 
-def _write_spaces(
-    job: _Job, tables: Mapping[str, pd.DataFrame], base: Manifest | None
-) -> tuple[FeatureSpaceInfo, ...]:
+def _write_spaces(job: _Job, tables: Mapping[str, pd.DataFrame]) -> tuple[FeatureSpaceInfo, ...]:
     taken: set[str] = set()
     spaces = []
     for organism, table in tables.items():

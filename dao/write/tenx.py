@@ -7,7 +7,7 @@ symbols, ``gene_ids`` is a column of var, and only gene expression is taken.
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd

@@ -28,7 +28,7 @@ def uns_to_json(uns: Mapping[str, Any], label: str) -> dict[str, Any]:
     return dict(converted)
 
 
-class _Unsupported(Exception):
+class _UnsupportedError(Exception):
     pass
 
 
@@ -39,19 +39,19 @@ def _convert(value: Any, where: str, dropped: list[str]) -> Any:
             place = f"{where}.{key}" if where else str(key)
             try:
                 result[str(key)] = _convert(item, place, dropped)
-            except _Unsupported:
+            except _UnsupportedError:
                 dropped.append(place)
         return result
-    if value is None or isinstance(value, bool | str | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
     if isinstance(value, np.generic):
-        return _convert(value.item(), where, dropped)
+        value = value.item()
     if isinstance(value, np.ndarray) and value.dtype.names is None:
-        return [_convert(v, where, dropped) for v in value.tolist()]
+        value = value.tolist()
     if isinstance(value, list | tuple | set):
         return [_convert(v, where, dropped) for v in value]
-    raise _Unsupported
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, bool | str | int | float):
+        return value
+    raise _UnsupportedError

@@ -64,7 +64,7 @@ def stream(store: Path, args: argparse.Namespace) -> None:
             open_epochs,
             reader="annbatch",
             x_format="dense" if args.genes else "csr",
-            settings=f"chunk {args.chunk_size} x {args.preload_nchunks}",
+            settings=f"{args.chunk_size} x {args.preload_nchunks}",
             seconds=args.seconds,
         )
     )

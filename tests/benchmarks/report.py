@@ -19,9 +19,10 @@ Every figure is from a process of its own; the readers take turns, and the ratio
 the same round. Timed are whole shuffled epochs after a first one, so the page cache is warm. All
 readers hand out the same obs columns, and in the first epoch the number of cells and the sum of
 all counts were checked. annbatch runs as its documentation advises: zarrs, its own pre-shuffled
-collection with default chunks and shards, its loader used directly. It has no choice of genes
-while reading, so its dense batches are cut out of the sparse ones; a collection written with
-`var_subset` would be faster, for that one set of genes.
+collection with default chunks and shards, its loader used directly; "512 x 32" is 32 random runs
+of 512 rows preloaded and shuffled together, its default. It has no choice of genes while reading,
+so its dense batches are cut out of the sparse ones; a collection written with `var_subset` would
+be faster, for that one set of genes.
 """
 
 

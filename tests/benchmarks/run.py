@@ -108,7 +108,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Write the atlas and the stores, measure in turns, show the tables."""
     options = parse()
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
     atlas = options.workdir / f"atlas-{options.cells}x{options.genes}-seed{Atlas.seed}"
     console.print(f"atlas: {options.cells:,} cells x {options.genes:,} genes")
     sizes = f"--cells={options.cells}", f"--genes={options.genes}"

@@ -1,0 +1,30 @@
+"""Filter expressions: parsed from text (never evaluated as code), checked, turned into masks.
+
+The language is the part of Python and `pandas.DataFrame.query` that filters need::
+
+    n_counts > 1000 and sex == 'female'
+    tissue in ['lung', 'blood'] and not disease.isna()
+    500 <= n_genes < 6000 or `cell type`.startswith('T')
+
+Missing values behave as in pandas: every comparison with one is false, ``!=`` is true.
+"""
+
+from __future__ import annotations
+
+from dao.where.check import check
+from dao.where.evaluate import evaluate
+from dao.where.expression import And, Expression, Not, Or, Test, columns_of, values_test
+from dao.where.parse import parse
+
+__all__ = [
+    "And",
+    "Expression",
+    "Not",
+    "Or",
+    "Test",
+    "check",
+    "columns_of",
+    "evaluate",
+    "parse",
+    "values_test",
+]

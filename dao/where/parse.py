@@ -1,0 +1,158 @@
+"""From text to an expression, by way of Python's own syntax tree; nothing is executed."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from dao.errors import ExpressionError
+from dao.where.expression import TEXT_METHODS, And, Expression, Not, Or, Test
+
+__all__ = ["parse"]
+
+_COMPARE = {ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
+_FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+_METHODS = {"isna", "isnull", "notna", "notnull", "isin", "between"}
+
+
+def parse(text: str) -> Expression:
+    """Return the expression that a text stands for.
+
+    Raises
+    ------
+    dao.errors.ExpressionError
+        If it is not in the language; shows the place.
+    """
+    names: list[str] = []
+
+    def placeholder(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return match[0]
+        names.append(match[1])
+        return f"__column_{len(names) - 1}"
+
+    pattern = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`([^`]+)`"
+    plain = re.sub(pattern, placeholder, text.strip())
+    try:
+        tree = ast.parse(plain, mode="eval")
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        at = getattr(error, "offset", None)
+        place = f" at character {at}" if at else ""
+        msg = (
+            f"Cannot understand {text!r}{place}. Write for example "
+            "\"n_counts > 1000 and sex == 'female'\"; text needs quotes, names with spaces `…`."
+        )
+        raise ExpressionError(msg) from error
+    return _Parser(text, names).boolean(tree.body)
+
+
+@dataclass(frozen=True)
+class _Parser:
+    text: str
+    names: list[str]
+
+    def boolean(self, node: ast.expr) -> Expression:
+        result: Expression
+        match node:
+            case ast.BoolOp(op=operator, values=operands):
+                kind = And if isinstance(operator, ast.And) else Or
+                result = kind(tuple(self.boolean(v) for v in operands))
+            case ast.BinOp(left=left, op=ast.BitAnd() | ast.BitOr(), right=right):
+                kind = And if isinstance(node.op, ast.BitAnd) else Or
+                result = kind((self.boolean(left), self.boolean(right)))
+            case ast.UnaryOp(op=ast.Not() | ast.Invert()):
+                result = Not(self.boolean(node.operand))
+            case ast.Compare():
+                result = self.comparison(node)
+            case ast.Call(func=ast.Attribute()):
+                result = self.call(node)
+            case ast.Name():
+                result = Test(self.column(node), "true")
+            case _:
+                raise self.error(node, "is not a condition")
+        return result
+
+    def comparison(self, node: ast.Compare) -> Expression:
+        operands = [node.left, *node.comparators]
+        pairs = zip(pairwise(operands), node.ops, strict=True)
+        tests = [self.pair(left, op, right) for (left, right), op in pairs]
+        return tests[0] if len(tests) == 1 else And(tuple(tests))
+
+    def pair(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Expression:
+        if isinstance(op, ast.In | ast.NotIn):
+            test = Test(self.column(left), "in", self.listed(right))
+            return Not(test) if isinstance(op, ast.NotIn) else test
+        if isinstance(op, ast.Is | ast.IsNot):
+            if self.literal(right) is not None:
+                raise self.error(right, "can only follow == or !=; `is` goes with None")
+            test = Test(self.column(left), "null")
+            return Not(test) if isinstance(op, ast.IsNot) else test
+        name = _COMPARE[type(op)]
+        if isinstance(left, ast.Name) and isinstance(right, ast.Name):
+            msg = f"needs quotes if it is text: '{self.column(right)}'. Columns cannot be compared"
+            raise self.error(right, msg)
+        if isinstance(left, ast.Name):
+            return self.test(self.column(left), name, self.literal(right))
+        return self.test(self.column(right), _FLIPPED[name], self.literal(left))
+
+    def test(self, column: str, op: str, value: Any) -> Expression:
+        if value is None and op in {"==", "!="}:
+            null = Test(column, "null")
+            return null if op == "==" else Not(null)
+        return Test(column, op, value)
+
+    def call(self, node: ast.Call) -> Expression:
+        function = node.func
+        if not isinstance(function, ast.Attribute) or node.keywords:
+            raise self.error(node, "is not a condition")
+        owner = function.value
+        if isinstance(owner, ast.Attribute) and owner.attr == "str":
+            owner = owner.value
+        column, method = self.column(owner), function.attr
+        n_arguments = {"isna": 0, "isnull": 0, "notna": 0, "notnull": 0, "between": 2}
+        if method not in _METHODS | TEXT_METHODS:
+            raise self.error(node, f"is unknown; there are {sorted(_METHODS | TEXT_METHODS)}")
+        if len(node.args) != n_arguments.get(method, 1):
+            raise self.error(node, f"takes {n_arguments.get(method, 1)} arguments")
+        if method in {"isna", "isnull"}:
+            return Test(column, "null")
+        if method in {"notna", "notnull"}:
+            return Not(Test(column, "null"))
+        if method == "isin":
+            return Test(column, "in", self.listed(node.args[0]))
+        if method == "between":
+            low, high = (self.literal(a) for a in node.args)
+            return And((Test(column, ">=", low), Test(column, "<=", high)))
+        text = self.literal(node.args[0])
+        if not isinstance(text, str):
+            raise self.error(node.args[0], "must be text")
+        return Test(column, method, text)
+
+    def column(self, node: ast.expr) -> str:
+        if not isinstance(node, ast.Name):
+            raise self.error(node, "is not the name of a column")
+        match = re.fullmatch(r"__column_(\d+)", node.id)
+        return self.names[int(match[1])] if match and int(match[1]) < len(self.names) else node.id
+
+    def listed(self, node: ast.expr) -> tuple[Any, ...]:
+        if not isinstance(node, ast.List | ast.Tuple | ast.Set):
+            raise self.error(node, "must be a list, as in ['a', 'b']")
+        return tuple(self.literal(e) for e in node.elts)
+
+    def literal(self, node: ast.expr) -> Any:
+        try:
+            value = ast.literal_eval(node)
+        except (ValueError, TypeError, MemoryError, RecursionError) as error:
+            raise self.error(node, "is not a value (text needs quotes)") from error
+        if value is not None and not isinstance(value, str | int | float):
+            raise self.error(node, "is not a text, a number, True, False or None")
+        return value
+
+    def error(self, node: ast.expr, problem: str) -> ExpressionError:
+        shown = ast.unparse(node)
+        for i, name in enumerate(self.names):
+            shown = shown.replace(f"__column_{i}", f"`{name}`")
+        return ExpressionError(f"In {self.text!r}: {shown} {problem}.")
