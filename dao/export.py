@@ -62,4 +62,5 @@ def _matrix(store: Store, name: str, columns: ColumnMap, *, dense: bool = False)
     dense = dense or (bool(infos) and all(i.source_encoding == "dense" for i in infos))
     gather = gather_dense if dense else gather_csr
     matrix: Any = gather(runs, store.n_obs, columns, working)
-    return matrix.astype(dtype, copy=False)
+    # scipy has no half precision either.
+    return matrix if dtype == np.float16 and not dense else matrix.astype(dtype, copy=False)

@@ -16,7 +16,7 @@ from dao.kernels import copy_segments
 from dao_backends.shards import ShardChecks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -73,9 +73,7 @@ class ChunkedReader(ABC):
             msg = f"Rows {rows.min()} to {rows.max()} of {path}, which has {info.shape[0]}."
             raise ArgumentError(msg)
         if info.encoding == "dense":
-            plan = plan_ranges(rows, rows + 1, info.values.chunk)
-            values = self._decode(path, info.values, plan.chunks)
-            return DenseRows(values, plan.starts, len(plan.chunks), values.nbytes)
+            return self._dense_rows(path, info, rows)
         row_starts = self._starts(dataset, matrix, path, info)
         starts, stops = row_starts[rows], row_starts[rows + 1]
         return self._sparse_rows(path, info, starts, stops)
@@ -90,6 +88,25 @@ class ChunkedReader(ABC):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._prepare()
+
+    def _dense_rows(self, path: str, info: MatrixInfo, rows: NDArray[np.int64]) -> DenseRows:
+        array = info.values
+        plan = plan_ranges(rows, rows + 1, array.chunk)
+        chunk_bytes = array.chunk * max(1, info.shape[1]) * info.dtype.itemsize
+        chunks_at_once = max(1, self._at_once // chunk_bytes)
+        if len(plan.chunks) <= chunks_at_once:
+            values = self._decode(path, array, plan.chunks)
+            return DenseRows(values, plan.starts, len(plan.chunks), values.nbytes)
+        unique, slots = np.unique(rows, return_inverse=True)
+        kept = np.empty((len(unique), *array.shape[1:]), info.dtype)
+        n_chunks = n_bytes = 0
+        for some in _groups(unique // array.chunk // chunks_at_once):
+            plan = plan_ranges(unique[some], unique[some] + 1, array.chunk)
+            decoded = self._decode(path, array, plan.chunks)
+            kept[some] = decoded[plan.starts]
+            n_chunks += len(plan.chunks)
+            n_bytes += decoded.nbytes
+        return DenseRows(kept, slots, n_chunks, n_bytes)
 
     def _sparse_rows(
         self, path: str, info: MatrixInfo, starts: NDArray[np.int64], stops: NDArray[np.int64]
@@ -121,9 +138,9 @@ class ChunkedReader(ABC):
         values = np.empty(int(lengths.sum()), info.dtype)
         indices = np.empty(len(values), info.arrays["indices"].dtype)
         order = np.argsort(starts, kind="stable")
-        group = starts[order] // info.values.chunk // chunks_at_once
         n_chunks = n_bytes = 0
-        for some in np.split(order, np.flatnonzero(np.diff(group)) + 1):
+        for part in _groups(starts[order] // info.values.chunk // chunks_at_once):
+            some = order[part]
             plan = plan_ranges(starts[some], stops[some], info.values.chunk)
             for name, out in (("data", values), ("indices", indices)):
                 decoded = self._decode(f"{path}/{name}", info.arrays[name], plan.chunks)
@@ -157,3 +174,8 @@ class ChunkedReader(ABC):
             raise CorruptStoreError(msg)
         with self._lock:
             return self._row_starts.setdefault(key, starts)
+
+
+def _groups(numbers: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield the places of each run of equal numbers; the numbers ascend."""
+    yield from np.split(np.arange(len(numbers)), np.flatnonzero(np.diff(numbers)) + 1)

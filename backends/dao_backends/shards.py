@@ -48,6 +48,8 @@ class ShardChecks:
         sound = self._known(self._shards, path, len(array.shard_sizes))
         shards = np.unique(chunks // (array.shard // array.chunk))
         for shard in shards[~sound[shards]]:
+            if array.shard_sizes[shard] == 0:
+                continue
             file = self._root / shard_path(path, array, int(shard))
             try:
                 size = file.stat().st_size
@@ -76,6 +78,8 @@ class ShardChecks:
         per_shard = array.shard // array.chunk
         shards = fresh // per_shard
         for shard in np.unique(shards):
+            if array.shard_sizes[shard] == 0:
+                continue
             file = self._root / shard_path(path, array, int(shard))
             inside = fresh[shards == shard] - shard * per_shard
             with file.open("rb", buffering=0) as opened:

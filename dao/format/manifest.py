@@ -56,8 +56,8 @@ class ArrayInfo:
     chunk, shard
         Items along the first axis in one inner chunk and in one shard file.
     shard_sizes
-        Bytes of each shard file, in order: a missing or shortened file is noticed, where
-        Zarr itself would answer with zeros.
+        Bytes of each shard file, in order, 0 for a shard of zeros that has no file: a missing
+        or shortened file is noticed, where Zarr itself would answer with zeros.
     metadata
         The array's ``zarr.json``.
     """

@@ -27,7 +27,7 @@ def random_bits(n: int, *key: int | str) -> NDArray[np.uint64]:
 def permutation(n: int, *key: int | str) -> NDArray[np.int64]:
     """Return a random order of ``range(n)`` that depends on ``key`` alone.
 
-    >>> sorted(permutation(4, 0, "epoch"))
+    >>> sorted(permutation(4, 0, "epoch").tolist())
     [0, 1, 2, 3]
     """
     return np.argsort(random_bits(n, *key), kind="stable").astype(np.int64)

@@ -171,7 +171,8 @@ class _ArrayWriter:
             shape=self._shape,
             chunk=self._chunk,
             shard=self._shard,
-            shard_sizes=tuple(f.stat().st_size for f in files),
+            # A shard of nothing but zeros is no file; the manifest says so by the size 0.
+            shard_sizes=tuple(f.stat().st_size if f.exists() else 0 for f in files),
             metadata=file_info(self._root, f"{self._path}/zarr.json"),
         )
 

@@ -155,6 +155,8 @@ def _align(
         (data, indices.astype(np.int32, copy=False), indptr), shape=(piece.shape[0], n_vars)
     )
     if not aligned.has_canonical_format:
+        # Sorting is in place, and the values may still be those of the user's own matrix.
+        aligned.data = aligned.data.copy()
         aligned.sum_duplicates()
         aligned.eliminate_zeros()
     return aligned

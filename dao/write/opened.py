@@ -6,6 +6,7 @@ Each becomes an `OpenSource`: obs and var as tables, matrices that are read in p
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,7 +133,7 @@ def _open_group(source: Source, group: Any, kind: str) -> OpenSource:
         x, var = matrix(_x_name(source)), _frame(group["var"])
 
     def uns() -> dict[str, Any]:
-        return dict(ad.io.read_elem(group["uns"])) if "uns" in group else {}
+        return dict(_read_elem(group["uns"])) if "uns" in group else {}
 
     return _checked(OpenSource(source.label, _frame(group["obs"]), var, x, matrix, uns))
 
@@ -171,11 +172,11 @@ def _stored_matrix(element: Any, where: str) -> SourceMatrix:
         return dense_matrix(element, where)
     if encoding == "dataframe" or hasattr(element, "dtype"):
         return memory_matrix(_frame(element), where)
-    return memory_matrix(ad.io.read_elem(element), where)
+    return memory_matrix(_read_elem(element), where)
 
 
 def _frame(element: Any) -> pd.DataFrame:
-    value = ad.io.read_elem(element)
+    value = _read_elem(element)
     if isinstance(value, np.ndarray):
         # Files of anndata before 0.7 keep tables as records whose first field is the index.
         frame = pd.DataFrame.from_records(value)
@@ -183,6 +184,13 @@ def _frame(element: Any) -> pd.DataFrame:
         frame = frame.set_index(frame[first].map(_decoded)).drop(columns=first)
         return frame.rename_axis(None)
     return pd.DataFrame(value, copy=False)
+
+
+def _read_elem(element: Any) -> Any:
+    with warnings.catch_warnings():
+        # Old files are read as well as new ones; their age is no news to the user.
+        warnings.simplefilter("ignore", ad.OldFormatWarning)
+        return ad.io.read_elem(element)
 
 
 def _decoded(value: Any) -> str:
