@@ -435,11 +435,19 @@ class Store:
         dao.errors.UnknownColumnError
             With the nearest names.
         """
-        if name not in self._filterable():
-            offered = [*self.obs_columns, *VIRTUAL_COLUMNS]
-            msg = f"There is no obs column {name!r}.{near_matches(name, offered)}"
-            raise UnknownColumnError(msg)
+        self._check_column(name)
         return self._obs.selected(self.selection, name)
+
+    def categories(self, column: str) -> list[Any]:
+        """Return the values of a categorical or text column over the whole store, in code order.
+
+        Raises
+        ------
+        dao.errors.UnknownColumnError
+            With the nearest names.
+        """
+        self._check_column(column)
+        return list(self._obs.categories(column))
 
     def matrix_infos(self, name: str) -> list[MatrixInfo]:
         """Return what the selected datasets hold of a matrix.
@@ -483,6 +491,12 @@ class Store:
                 total += info.shape[0] * info.shape[1] * size
             rows += info.shape[0]
         return total // rows + 1 if rows else 1
+
+    def _check_column(self, name: str) -> None:
+        if name not in self._filterable():
+            offered = [*self.obs_columns, *VIRTUAL_COLUMNS]
+            msg = f"There is no obs column {name!r}.{near_matches(name, offered)}"
+            raise UnknownColumnError(msg)
 
     def _with(self, **changes: Any) -> Store:
         return replace(self, **changes)

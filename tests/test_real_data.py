@@ -151,13 +151,13 @@ def test_ten_x_file(shared_data: Path, tmp_path: Path) -> None:
     assert list(mine.obs_names) == [barcodes[r] for r in rows]
     assert list(mine.var["gene_ids"]) == [ids[c] for c in columns]
     assert mine.X.dtype == np.int32
-    by_id = dao.write_store(
-        tmp_path / "ids.dao", source, feature_key="gene_ids", progress=False
-    )
+    by_id = dao.write_store(tmp_path / "ids.dao", source, feature_key="gene_ids", progress=False)
     assert set(by_id.var_names) == set(ids)
 
 
-def test_proteins_come_along_as_obsm(shared_data: Path, studies: dict[str, ad.AnnData], tmp_path: Path) -> None:
+def test_proteins_come_along_as_obsm(
+    shared_data: Path, studies: dict[str, ad.AnnData], tmp_path: Path
+) -> None:
     """An obsm that is asked for is stored, aligned and streamed."""
     file = shared_data / FILES["pbmc"]
     store = dao.write_store(

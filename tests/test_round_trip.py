@@ -39,8 +39,13 @@ def matrices(draw: st.DrawFn, n_vars: int | None = None) -> sp.csr_matrix:
     dtype = draw(st.sampled_from(sorted(EDGES)))
     n_obs = draw(st.integers(0, 9))
     width = n_vars if n_vars is not None else draw(st.integers(1, 8))
-    values = draw(st.lists(st.sampled_from([0, 0, 0, *EDGES[dtype]]), min_size=n_obs * width,
-                           max_size=n_obs * width))
+    values = draw(
+        st.lists(
+            st.sampled_from([0, 0, 0, *EDGES[dtype]]),
+            min_size=n_obs * width,
+            max_size=n_obs * width,
+        )
+    )
     dense = np.array(values, dtype).reshape(n_obs, width)
     return dense
 
@@ -48,7 +53,11 @@ def matrices(draw: st.DrawFn, n_vars: int | None = None) -> sp.csr_matrix:
 def _study(dense: np.ndarray[Any, Any], form: str, genes: list[str] | None = None) -> ad.AnnData:
     # scipy has no half precision, so that can only come dense.
     half = dense.dtype == np.float16
-    x = dense if half else {"csr": sp.csr_matrix, "csc": sp.csc_matrix, "dense": np.asarray}[form](dense)
+    x = (
+        dense
+        if half
+        else {"csr": sp.csr_matrix, "csc": sp.csc_matrix, "dense": np.asarray}[form](dense)
+    )
     names = genes or [f"g{i}" for i in range(dense.shape[1])]
     obs = pd.DataFrame(index=[f"{form}-{i}" for i in range(dense.shape[0])])
     return ad.AnnData(x, obs=obs, var=pd.DataFrame(index=names))
@@ -98,7 +107,9 @@ def test_two_studies_stream_together(
         for x_format in ("csr", "dense"):
             for batch in store.generator(3, dtype="native", x_format=x_format):
                 got = batch["X"].toarray() if x_format == "csr" else batch["X"]
-                np.testing.assert_array_equal(got.astype(np.float64), x[batch["index"]].astype(np.float64))
+                np.testing.assert_array_equal(
+                    got.astype(np.float64), x[batch["index"]].astype(np.float64)
+                )
                 rows.extend(batch["index"].tolist())
         assert sorted(rows) == sorted(2 * list(range(store.n_obs)))
 
@@ -116,7 +127,9 @@ def test_two_studies_stream_together(
         ([1e300], "float64"),
     ],
 )
-def test_narrowest_dtype_on_disk(write: Callable[..., dao.Store], values: list[float], stored: str) -> None:
+def test_narrowest_dtype_on_disk(
+    write: Callable[..., dao.Store], values: list[float], stored: str
+) -> None:
     """Whole numbers shrink to the integers that hold them; other values stay floats."""
     dense = np.zeros((len(values), 9), np.float64)
     dense[:, 4] = values
@@ -170,14 +183,16 @@ def test_repeated_ids_are_summed(write: Callable[..., dao.Store], form: str) -> 
 
 def test_unsorted_and_repeated_entries(write: Callable[..., dao.Store]) -> None:
     """CSR with unsorted, repeated and stored zero entries means what scipy says it means."""
-    parts = (np.array([1, 2, 3, 0, 5], np.float32), np.array([2, 0, 2, 1, 1]), np.array([0, 3, 4, 5]))
+    parts = (
+        np.array([1, 2, 3, 0, 5], np.float32),
+        np.array([2, 0, 2, 1, 1]),
+        np.array([0, 3, 4, 5]),
+    )
     x = sp.csr_matrix(parts, shape=(3, 3))
     store = write(ad.AnnData(x.copy(), var=pd.DataFrame(index=["g0", "g1", "g2"])))
     mine = store.to_anndata()
     rows = mine.obs["_source_row"].to_numpy()
-    np.testing.assert_array_equal(
-        mine[:, ["g0", "g1", "g2"]].X.toarray(), x.toarray()[rows]
-    )
+    np.testing.assert_array_equal(mine[:, ["g0", "g1", "g2"]].X.toarray(), x.toarray()[rows])
     assert store.manifest.datasets[0].matrices["X"].nnz == 3
 
 

@@ -53,7 +53,7 @@ class TorchBatches(IterableDataset[Any]):
         self._start = 0
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
-            torch.sparse_csr_tensor([0, 0], [], [], size=(1, 1))
+            torch.sparse_csr_tensor([0, 0], [], [], size=(1, 1), check_invariants=False)
 
     def __len__(self) -> int:
         """Return the number of batches of one epoch, over all workers of this rank."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-__all__ = ["example_study", "example_store_path"]
+__all__ = ["example_store_path", "example_study"]
 
 
 def example_study(seed: int, n_obs: int = 200, n_vars: int = 300) -> AnnData:
@@ -46,7 +46,7 @@ def example_study(seed: int, n_obs: int = 200, n_vars: int = 300) -> AnnData:
 
 @pytest.fixture(scope="session")
 def example_store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of two studies, written once."""
+    """Write a store of two studies, once."""
     import dao
 
     path: Path = tmp_path_factory.mktemp("doctest") / "example.dao"
