@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anndata as ad
 import numpy as np
@@ -13,6 +12,9 @@ import pytest
 import scipy.sparse as sp
 
 import dao
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

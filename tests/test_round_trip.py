@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anndata as ad
 import numpy as np
@@ -16,6 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import dao
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EDGES = {
     "uint8": [1, 254, 255],
@@ -46,8 +48,7 @@ def matrices(draw: st.DrawFn, n_vars: int | None = None) -> sp.csr_matrix:
             max_size=n_obs * width,
         )
     )
-    dense = np.array(values, dtype).reshape(n_obs, width)
-    return dense
+    return np.array(values, dtype).reshape(n_obs, width)
 
 
 def _study(dense: np.ndarray[Any, Any], form: str, genes: list[str] | None = None) -> ad.AnnData:

@@ -151,7 +151,7 @@ class Generator:
         return max(0, -(-(stop - start) // self.batch_size))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        epoch, first = self._begin()
+        epoch, first = self.begin()
         return self.iterate(to_numpy, epoch=epoch, first_batch=first)
 
     @property
@@ -246,7 +246,11 @@ class Generator:
         source = self._produce(convert, epoch, start, stop)
         return self._consume(Prefetcher(source, self._depth()), epoch, first_batch)
 
-    def _begin(self) -> tuple[int, int]:
+    def begin(self) -> tuple[int, int]:
+        """Return the epoch and first batch of the next `iterate`, and go on to the epoch after.
+
+        For adaptors to frameworks.
+        """
         epoch, first = self._epoch, self._resume_at
         self._epoch, self._resume_at = epoch + 1, 0
         return epoch, first

@@ -41,7 +41,7 @@ def tensorflow_dataset(generator: Generator) -> tf.data.Dataset:
     signature = _signature(generator)
 
     def batches() -> Iterator[dict[str, Any]]:
-        epoch, first = generator._begin()  # noqa: SLF001 - the adaptor is part of it
+        epoch, first = generator.begin()
         yield from generator.iterate(_to_tensorflow, epoch=epoch, first_batch=first)
 
     dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)

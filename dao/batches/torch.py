@@ -45,26 +45,23 @@ class TorchBatches(IterableDataset[Any]):
 
     def __init__(self, generator: Generator) -> None:
         self.generator = generator
-        # How often each worker has begun an epoch. Workers may be new processes for each
-        # epoch, so the count lives in memory that all of them share; each has its own slot,
-        # so that none can overtake another.
-        self._begun = torch.zeros(_MOST_WORKERS, dtype=torch.int64)
-        self._begun.share_memory_()  # type: ignore[no-untyped-call]  # torch does not type it
-        self._start = 0
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
-            torch.sparse_csr_tensor([0, 0], [], [], size=(1, 1), check_invariants=False)
+        # Workers may be new processes for each epoch, or live on, so what they must agree on
+        # lies in memory that all of them share: first the epoch that `set_epoch` asked for,
+        # then how many each worker has begun since, each in a place of its own.
+        self._shared = torch.zeros(1 + _MOST_WORKERS, dtype=torch.int64)
+        self._shared.share_memory_()  # type: ignore[no-untyped-call]  # torch does not type it
 
     def __len__(self) -> int:
         """Return the number of batches of one epoch, over all workers of this rank."""
         return len(self.generator)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
+        _silence_beta_warning()
         info = get_worker_info()
         if info is None:
-            epoch, first = self.generator._begin()  # noqa: SLF001 - the adaptor is part of it
+            epoch, first = self.generator.begin()
             return self.generator.iterate(to_torch, epoch=epoch, first_batch=first)
-        begun = self._begun[: info.num_workers].clone()
+        begun = self._shared[1 : 1 + info.num_workers].clone()
         own = int(begun[info.id])
         if int(begun.min()) < own:
             msg = (
@@ -72,16 +69,16 @@ class TorchBatches(IterableDataset[Any]):
                 "on which epoch is next. Call set_epoch(n) before going on."
             )
             raise DaoError(msg)
-        self._begun[info.id] = own + 1
+        self._shared[1 + info.id] = own + 1
         base = self.generator.share
         share = Share(base.rank, base.world_size, info.id, info.num_workers)
-        epoch = self.generator._epoch + own  # noqa: SLF001
-        return self.generator.iterate(to_torch, epoch=epoch, share=share)
+        return self.generator.iterate(to_torch, epoch=int(self._shared[0]) + own, share=share)
 
     def set_epoch(self, epoch: int) -> None:
         """Make the next ``iter`` this epoch, also in workers."""
         self.generator.set_epoch(epoch)
-        self._begun.zero_()
+        self._shared.zero_()
+        self._shared[0] = epoch
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the stream is (without workers)."""
@@ -95,6 +92,19 @@ class TorchBatches(IterableDataset[Any]):
     def categories(self) -> dict[str, list[Any]]:
         """Column -> the values behind its codes."""
         return self.generator.categories
+
+
+class _Beta:
+    silenced = False
+
+
+def _silence_beta_warning() -> None:
+    """Make torch say once, unheard, that its CSR tensors are in beta."""
+    if not _Beta.silenced:
+        _Beta.silenced = True
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
+            torch.sparse_csr_tensor([0, 0], [], [], size=(1, 1), check_invariants=False)
 
 
 def to_torch(batch: ArrayBatch) -> dict[str, Any]:

@@ -81,19 +81,18 @@ def show(description: dict[str, Any]) -> None:
         highlight=False,
     )
     datasets = Table(box=SIMPLE)
-    for name in ("dataset", "organism", "cells", "features", "nnz/cell", "X", "on disk", "more"):
+    for name in ("dataset", "cells", "features", "nnz/cell", "X", "on disk", "organism, more"):
         right = name in {"cells", "features", "nnz/cell", "on disk"}
-        datasets.add_column(name, justify="right" if right else "left", no_wrap=True)
+        datasets.add_column(name, justify="right" if right else "left", no_wrap=name != "dataset")
     for row in description["datasets"]:
         datasets.add_row(
             row["id"],
-            row["organism"] if len(description["feature_spaces"]) > 1 else "",
             f"{row['n_obs']:,}",
             f"{row['n_measured']:,}",
             f"{row['nnz'] / max(1, row['n_obs']):,.0f}",
-            f"{row['encoding']} {row['dtype']}",
+            row["dtype"] if row["encoding"] == "csr" else f"{row['dtype']} dense",
             format_bytes(row["bytes"]),
-            ", ".join([*row["layers"], *row["obsm"]]),
+            ", ".join([row["organism"], *row["layers"], *row["obsm"]]),
         )
     columns = Table(box=SIMPLE)
     for name in ("obs column", "kind", "categories", "missing values"):

@@ -1,0 +1,303 @@
+"""What every backend must do, as a test class to subclass.
+
+In a test module of the backend's own package::
+
+    from dao.testing import BackendContract
+
+
+    class TestMyBackend(BackendContract):
+        backend_name = "mine"
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from dao.backend import DenseRows, Reader, SparseRows, find_backend
+from dao.errors import ArgumentError, CorruptStoreError, UnknownDatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+__all__ = ["BackendContract", "dense_rows", "reference_studies"]
+
+_TIMEOUT = 60.0
+Array = np.ndarray[Any, Any]
+
+
+def reference_studies() -> dict[str, Any]:
+    """Return AnnData studies that between them need everything a backend can be asked for.
+
+    Counts that fit 8, 16 and 32 bits, floats with NaN, a matrix that is stored densely, empty
+    rows, a study without cells, layers, obsm, and one with several chunks per array.
+    """
+    import pandas as pd
+    import scipy.sparse as sp
+    from anndata import AnnData
+
+    random = np.random.default_rng(0)
+
+    def study(name: str, x: Any) -> AnnData:
+        obs = pd.DataFrame(
+            {"label": pd.Categorical([f"{name}{i % 3}" for i in range(x.shape[0])])},
+            index=[f"{name}-{i}" for i in range(x.shape[0])],
+        )
+        names = [f"g{i}" for i in range(x.shape[1])]
+        adata = AnnData(x, obs=obs, var=pd.DataFrame(index=names))
+        adata.layers["twice"] = x * 2
+        adata.obsm["pca"] = random.normal(size=(x.shape[0], 3)).astype(np.float32)
+        adata.uns["name"] = name
+        return adata
+
+    def counts(n_obs: int, highest: int) -> sp.csr_matrix:
+        x = sp.random(n_obs, 40, 0.2, "csr", np.float32, rng=random)
+        x.data[:] = random.integers(1, highest + 1, x.nnz)
+        x.data[: min(1, x.nnz)] = highest
+        return x
+
+    floats = counts(30, 9)
+    floats.data = random.normal(size=floats.nnz).astype(np.float32)
+    floats.data[3] = np.nan
+    with_gaps = sp.vstack([counts(20, 300), sp.csr_matrix((15, 40), dtype=np.float32)]).tocsr()
+    large = sp.csr_matrix(random.poisson(0.2, (12_000, 160)).astype(np.float32))
+    return {
+        "bytes": study("bytes", counts(60, 200)),
+        "words": study("words", with_gaps),
+        "longs": study("longs", counts(10, 100_000)),
+        "floats": study("floats", floats),
+        "dense": study("dense", random.normal(size=(50, 40)).astype(np.float32)),
+        "none": study("none", sp.csr_matrix((0, 40), dtype=np.float32)),
+        "large": study("large", large),
+    }
+
+
+def dense_rows(rows: SparseRows | DenseRows) -> Array:
+    """Return what a backend returned as a dense array: slow, plain and obviously right."""
+    if isinstance(rows, DenseRows):
+        return np.asarray(rows.values[rows.slots])
+    out = np.zeros((len(rows.starts), rows.n_vars), rows.values.dtype)
+    for i, (start, length) in enumerate(zip(rows.starts, rows.lengths, strict=True)):
+        part = slice(start, start + length)
+        out[i, rows.indices[part].astype(np.int64)] = rows.values[part]
+    return out
+
+
+class BackendContract:
+    """Subclass it, name the backend, and run pytest.
+
+    Attributes
+    ----------
+    backend_name
+        The entry point's name.
+    backend_options
+        Options to open it with.
+    """
+
+    backend_name: ClassVar[str]
+    backend_options: ClassVar[Mapping[str, Any]] = {}
+    _reference: ClassVar[dict[type, tuple[Path, dict[str, Any]]]] = {}
+
+    def open_reader(self, path: Path, memory: int = 1 << 30) -> Reader:
+        """Open a store; override for backends that need more than a path."""
+        backend = find_backend(self.backend_name)
+        return backend.open(str(path), memory=memory, options=dict(self.backend_options))
+
+    def reference(self, tmp_path_factory: Any) -> tuple[Path, dict[str, Any]]:
+        """Return the path of the reference store and its studies; written once per class."""
+        import dao
+
+        if type(self) not in self._reference:
+            path: Path = tmp_path_factory.mktemp("contract") / "reference.dao"
+            studies = reference_studies()
+            dao.write_store(path, studies, layers=["twice"], obsm=["pca"], progress=False)
+            self._reference[type(self)] = path, studies
+        return self._reference[type(self)]
+
+    def test_rows_are_exact(self, tmp_path_factory: Any) -> None:
+        """All rows of all matrices equal the sources, in dtypes as stored."""
+        path, studies = self.reference(tmp_path_factory)
+        reader = self.open_reader(path)
+        for dataset in reader.manifest().datasets:
+            for name, info in dataset.matrices.items():
+                rows = np.arange(dataset.n_obs)
+                got = reader.rows(dataset.id, name, rows)
+                assert got.values.dtype == info.dtype
+                expected = _expected(reader, studies[dataset.id], dataset.id, name)
+                np.testing.assert_array_equal(dense_rows(got), expected)
+
+    def test_any_order_with_repeats(self, tmp_path_factory: Any) -> None:
+        """Rows come in the order of the request, as often as they are asked for."""
+        path, studies = self.reference(tmp_path_factory)
+        reader = self.open_reader(path)
+        random = np.random.default_rng(1)
+        for dataset in ("large", "words", "dense"):
+            expected = _expected(reader, studies[dataset], dataset, "X")
+            for size in (1, 7, 500):
+                rows = random.integers(0, len(expected), size)
+                got = dense_rows(reader.rows(dataset, "X", rows))
+                np.testing.assert_array_equal(got, expected[rows])
+
+    def test_little_memory(self, tmp_path_factory: Any) -> None:
+        """Scattered rows are the same with a budget below the size of what they touch."""
+        path, studies = self.reference(tmp_path_factory)
+        reader = self.open_reader(path, memory=1 << 20)
+        rows = np.random.default_rng(2).permutation(12_000)[:3_000]
+        expected = _expected(reader, studies["large"], "large", "X")
+        np.testing.assert_array_equal(dense_rows(reader.rows("large", "X", rows)), expected[rows])
+        small = _expected(reader, studies["large"], "large", "obsm/pca")
+        got = dense_rows(reader.rows("large", "obsm/pca", rows))
+        np.testing.assert_array_equal(got, small[rows])
+
+    def test_empty_requests(self, tmp_path_factory: Any) -> None:
+        """No rows asked for is no rows given, also of a dataset without cells."""
+        path, _ = self.reference(tmp_path_factory)
+        reader = self.open_reader(path)
+        none = np.empty(0, np.int64)
+        for dataset in ("none", "bytes", "dense"):
+            for matrix in ("X", "layers/twice", "obsm/pca"):
+                assert len(dense_rows(reader.rows(dataset, matrix, none))) == 0
+
+    def test_what_does_not_exist(self, tmp_path_factory: Any) -> None:
+        """Unknown names and rows out of range are errors."""
+        path, _ = self.reference(tmp_path_factory)
+        reader = self.open_reader(path)
+        one = np.zeros(1, np.int64)
+        _raises(UnknownDatasetError, reader.rows, "byte", "X", one)
+        _raises(UnknownDatasetError, reader.rows, "bytes", "layers/thrice", one)
+        _raises(ArgumentError, reader.rows, "bytes", "X", one + 60)
+        _raises(ArgumentError, reader.rows, "bytes", "X", one - 1)
+
+    def test_tables_and_documents(self, tmp_path_factory: Any) -> None:
+        """obs comes by columns, uns as it was."""
+        path, studies = self.reference(tmp_path_factory)
+        reader = self.open_reader(path)
+        dataset = reader.manifest().datasets[0]
+        table = reader.table(dataset.obs.file.path, ["label"])
+        assert table.column_names == ["label"]
+        source = reader.table(dataset.obs.file.path)["_source_row"].to_numpy()
+        labels = studies[dataset.id].obs["label"].to_numpy()[source]
+        assert table["label"].to_pylist() == list(labels)
+        assert reader.document(dataset.uns.path) == {"name": dataset.id}
+
+    def test_many_threads(self, tmp_path_factory: Any) -> None:
+        """One reader serves many threads at once."""
+        path, studies = self.reference(tmp_path_factory)
+        reader = self.open_reader(path)
+        expected = _expected(reader, studies["large"], "large", "X")
+        requests = [np.random.default_rng(i).integers(0, 12_000, 200) for i in range(24)]
+        with ThreadPoolExecutor(8) as pool:
+            results = pool.map(lambda rows: dense_rows(reader.rows("large", "X", rows)), requests)
+            for rows, got in zip(requests, results, strict=True):
+                np.testing.assert_array_equal(got, expected[rows])
+
+    def test_spawned_process(self, tmp_path_factory: Any) -> None:
+        """A reader that was used can be pickled to a spawned process and works there."""
+        self._in_process(tmp_path_factory, "spawn")
+
+    def test_forked_process(self, tmp_path_factory: Any) -> None:
+        """A reader that was used works in a forked child, and does not hang there."""
+        self._in_process(tmp_path_factory, "fork")
+
+    def test_damage_is_an_error(self, tmp_path_factory: Any, tmp_path: Path) -> None:
+        """Missing, truncated and altered shards raise, wherever the bytes were altered."""
+        import shutil
+
+        path, studies = self.reference(tmp_path_factory)
+        for array in ("data", "indices", "indptr"):
+            for number, spoil in enumerate(_DAMAGE):
+                copy = tmp_path / f"{array}-{number}"
+                shutil.copytree(path, copy)
+                shard = copy / "datasets" / "large" / "X" / array / "c" / "0"
+                spoil(shard)
+                reader = self.open_reader(copy)
+                _raises(CorruptStoreError, reader.rows, "large", "X", np.arange(12_000))
+                rows = reader.rows("bytes", "X", np.arange(60))
+                expected = _expected(reader, studies["bytes"], "bytes", "X")
+                np.testing.assert_array_equal(dense_rows(rows), expected)
+
+    def test_closing(self, tmp_path_factory: Any) -> None:
+        """Closing twice is no error."""
+        path, _ = self.reference(tmp_path_factory)
+        reader = self.open_reader(path)
+        reader.rows("bytes", "X", np.arange(3))
+        reader.close()
+        reader.close()
+
+    def _in_process(self, tmp_path_factory: Any, method: str) -> None:
+        path, studies = self.reference(tmp_path_factory)
+        reader = self.open_reader(path)
+        rows = np.array([8_000, 5, 5, 4_321])
+        reader.rows("large", "X", rows)
+        reader = pickle.loads(pickle.dumps(reader))  # noqa: S301 - our own bytes
+        reader.rows("large", "X", rows)
+        context: Any = multiprocessing.get_context(method)
+        queue = context.Queue()
+        process = context.Process(target=_read_elsewhere, args=(reader, rows, queue))
+        process.start()
+        try:
+            got = queue.get(timeout=_TIMEOUT)
+        finally:
+            process.join(5)
+            if process.is_alive():
+                process.kill()
+        expected = _expected(reader, studies["large"], "large", "X")[rows]
+        np.testing.assert_array_equal(got, expected)
+
+
+def _read_elsewhere(reader: Reader, rows: Array, queue: Any) -> None:
+    import warnings
+
+    warnings.simplefilter("ignore")
+    queue.put(dense_rows(reader.rows("large", "X", rows)))
+
+
+def _expected(reader: Reader, study: Any, dataset: str, matrix: str) -> Array:
+    manifest = reader.manifest()
+    info = manifest.datasets[manifest.ordinals[dataset]]
+    source_rows = reader.table(info.obs.file.path, ["_source_row"])["_source_row"].to_numpy()
+    kind, _, key = matrix.partition("/")
+    values = study.X if kind == "X" else getattr(study, kind)[key]
+    dense = values.toarray() if hasattr(values, "toarray") else np.asarray(values)
+    if kind == "obsm":
+        return np.asarray(dense[source_rows])
+    ids = reader.table(manifest.space(info.organism).file.path)["feature_id"].to_pylist()
+    out = np.zeros((len(source_rows), info.matrices[matrix].shape[1]), dense.dtype)
+    for column, gene in enumerate(ids):
+        if gene in study.var_names:
+            out[:, column] = dense[source_rows, study.var_names.get_loc(gene)]
+    return out
+
+
+def _remove(shard: Path) -> None:
+    shard.unlink()
+
+
+def _truncate(shard: Path) -> None:
+    shard.write_bytes(shard.read_bytes()[:-7])
+
+
+def _flip(place: float) -> Callable[[Path], None]:
+    def flip(shard: Path) -> None:
+        content = bytearray(shard.read_bytes())
+        content[int(place * (len(content) - 1))] ^= 0x10
+        shard.write_bytes(content)
+
+    return flip
+
+
+_DAMAGE = [_remove, _truncate, *(_flip(p) for p in (0.0, 0.1, 0.37, 0.5, 0.73, 0.9, 1.0))]
+
+
+def _raises(error: type[Exception], function: Callable[..., Any], *arguments: Any) -> None:
+    try:
+        function(*arguments)
+    except error:
+        return
+    msg = f"{function.__name__}{arguments[:2]} did not raise {error.__name__}"
+    raise AssertionError(msg)
