@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import dao
+from dao.format.names import cut_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,10 +63,10 @@ def test_concat_in_memory_is_the_same_matrix(
     """anndata.concat(join="outer") of the sources has the same counts per gene and cell."""
     plain = {}
     for name, study in studies.items():
-        study = study.copy()
-        study.var_names = [dao.write.align.cut_version(g) for g in study.var_names]
-        study.obs_names = [f"{name}:{i}" for i in range(study.n_obs)]
-        plain[name] = study
+        own = study.copy()
+        own.var_names = [cut_version(g) for g in own.var_names]
+        own.obs_names = [f"{name}:{i}" for i in range(own.n_obs)]
+        plain[name] = own
     whole = ad.concat(plain.values(), join="outer", fill_value=0)
     mine = store.to_anndata()
     names = [f"{d}:{r}" for d, r in zip(mine.obs["dataset"], mine.obs["_source_row"], strict=True)]

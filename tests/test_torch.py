@@ -94,7 +94,10 @@ def test_tensors_equal_the_numpy_batches(store: dao.Store, x_format: str) -> Non
     batches = store.torch(**arguments)
     assert len(batches) == len(generator) == 11
     for theirs, mine in zip(generator, batches, strict=True):
-        for left, right in ((mine["X"], theirs["X"]), (mine["layers"]["raw"], theirs["layers"]["raw"])):
+        for left, right in (
+            (mine["X"], theirs["X"]),
+            (mine["layers"]["raw"], theirs["layers"]["raw"]),
+        ):
             assert left.layout == (torch.sparse_csr if x_format == "csr" else torch.strided)
             assert left.dtype == torch.float32
             dense = right.toarray() if x_format == "csr" else right

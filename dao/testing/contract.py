@@ -38,9 +38,10 @@ def reference_studies() -> dict[str, Any]:
     rows, a study without cells, layers, obsm, and one with several chunks per array.
     """
     import pandas as pd
-    import scipy.sparse as sp
+    import scipy.sparse
     from anndata import AnnData
 
+    sp: Any = scipy.sparse  # its stubs know too little of what its functions take
     random = np.random.default_rng(0)
 
     def study(name: str, x: Any) -> AnnData:
@@ -55,7 +56,7 @@ def reference_studies() -> dict[str, Any]:
         adata.uns["name"] = name
         return adata
 
-    def counts(n_obs: int, highest: int) -> sp.csr_matrix:
+    def counts(n_obs: int, highest: int) -> Any:
         x = sp.random(n_obs, 40, 0.2, "csr", np.float32, rng=random)
         x.data[:] = random.integers(1, highest + 1, x.nnz)
         x.data[: min(1, x.nnz)] = highest

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dao.errors import StorageError, StoreBusyError, StoreExistsError
+from dao.errors import DaoError, StorageError, StoreBusyError, StoreExistsError
 from dao.format.manifest import MANIFEST_NAME, Manifest
 
 if TYPE_CHECKING:
@@ -76,14 +77,28 @@ def commit(root: Path, manifest: Manifest) -> None:
     _fsync(root)
 
 
-def garbage(root: Path, manifest: Manifest | None) -> list[Path]:
-    """Return what no manifest names: left by a killed writer, or by an older generation."""
+def garbage(root: Path, manifest: Manifest | None, *, old_generations: bool = False) -> list[Path]:
+    """Return what the manifest does not name.
+
+    That is what a killed writer left behind, and with ``old_generations`` also the small
+    tables of older generations, which open readers may still need.
+    """
     found = [p for p in (root / f".{MANIFEST_NAME}.new",) if p.exists()]
     keep = _named(manifest) if manifest else set()
     for room in _ROOMS:
         paths = sorted((root / room).glob("*"))
-        found.extend(p for p in paths if f"{room}/{p.name}" not in keep)
+        found.extend(
+            p
+            for p in paths
+            if f"{room}/{p.name}" not in keep
+            and (old_generations or manifest is None or not _is_older(p.name, manifest))
+        )
     return found
+
+
+def _is_older(name: str, manifest: Manifest) -> bool:
+    match = re.fullmatch(r".*-(\d+)(?:\.g\d+)?\.parquet", name)
+    return match is not None and int(match[1]) <= manifest.generation
 
 
 def _named(manifest: Manifest) -> set[str]:
@@ -164,7 +179,7 @@ def _storage_errors(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if isinstance(error, StorageError | StoreBusyError | StoreExistsError):
+        if isinstance(error, DaoError):
             raise
         reasons = {
             errno.ENOSPC: "the disk is full; nothing was changed. Free some space and try again",
@@ -172,10 +187,10 @@ def _storage_errors(root: Path) -> Iterator[None]:
             errno.EROFS: "the file system is read-only",
             errno.EACCES: "permission is denied",
             errno.EPERM: "permission is denied",
+            errno.ENOTDIR: "a part of the path is a file",
         }
-        if error.errno not in reasons:
-            raise
-        msg = f"{root} cannot be written: {reasons[error.errno]}."
+        reason = reasons.get(error.errno or 0, str(error))
+        msg = f"{root} cannot be written: {reason}."
         raise StorageError(msg) from error
     except RuntimeError as error:
         # zarrs reports what the file system says as text.

@@ -121,11 +121,11 @@ def compressed_matrix(
 
     def read(start: int, stop: int) -> sp.csr_matrix:
         a, b = int(indptr[start]), int(indptr[stop])
-        minor = np.asarray(indices[a:b])
+        minor = _slice(indices, a, b, where)
         if len(minor) and not 0 <= minor.min() <= minor.max() < n_minor:
             msg = f"{where} is damaged: an index lies outside of its {n_minor} lines."
             raise SourceError(msg)
-        parts = (_plain(np.asarray(data[a:b])), minor, indptr[start : stop + 1] - a)
+        parts = (_plain(_slice(data, a, b, where)), minor, indptr[start : stop + 1] - a)
         if encoding == "csr":
             return sp.csr_matrix(parts, shape=(stop - start, n_minor), copy=False)
         part = sp.csc_matrix(parts, shape=(n_minor, stop - start), copy=False).tocsr()
@@ -145,7 +145,7 @@ def dense_matrix(array: Any, where: str, columns: tuple[str, ...] | None = None)
     n_obs, n_vars = (int(n) for n in array.shape)
 
     def read(start: int, stop: int) -> sp.csr_matrix:
-        return sp.csr_matrix(_plain(np.asarray(array[start:stop])))
+        return sp.csr_matrix(_plain(_slice(array, start, stop, where)))
 
     boundaries = np.arange(n_obs + 1, dtype=np.int64) * n_vars
     return SourceMatrix((n_obs, n_vars), dtype, "dense", n_obs * n_vars, read, boundaries, columns)
@@ -179,6 +179,14 @@ def check_dtype(dtype: Any, where: str) -> np.dtype[Any]:
         msg = f"{where} holds {known}, which is no number that dao can store."
         raise SourceError(msg)
     return known.newbyteorder("=")
+
+
+def _slice(array: Any, start: int, stop: int, where: str) -> NDArray[Any]:
+    try:
+        return np.asarray(array[start:stop])
+    except (OSError, RuntimeError, ValueError) as error:
+        msg = f"{where} cannot be read: {error}."
+        raise SourceError(msg) from error
 
 
 def _plain(values: NDArray[Any]) -> NDArray[Any]:

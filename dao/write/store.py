@@ -183,7 +183,8 @@ def write_store(
         with progress_report(show=progress) as report:
             manifest = _write(job, studies, features, base, before, report)
         commit(root, manifest)
-        remove_all(garbage(root, manifest))
+        if mode == "overwrite":
+            remove_all(garbage(root, manifest, old_generations=True))
     from dao.store import load_store
 
     return load_store(root)

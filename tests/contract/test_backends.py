@@ -142,7 +142,9 @@ def test_third_party_streams_the_same(
 
 
 @pytest.mark.usefixtures("third_party")
-def test_backends_that_cannot_be_used(write: Callable[..., dao.Store], make_study: Callable[..., ad.AnnData]) -> None:
+def test_backends_that_cannot_be_used(
+    write: Callable[..., dao.Store], make_study: Callable[..., ad.AnnData]
+) -> None:
     """A broken plugin, a missing package, no backend at all and a typing error say so."""
     path = write(make_study()).path
     with pytest.raises(UnknownBackendError, match="half installed"):
