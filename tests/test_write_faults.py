@@ -97,6 +97,7 @@ def test_duplicate_ids(tmp_path: Path, make_study: Make) -> None:
     files = [tmp_path / "x" / "gut.h5ad", tmp_path / "y" / "gut.h5ad"]
     refused(tmp_path, errors.DatasetIdError, "'gut'", files)
     refused(tmp_path, errors.DatasetIdError, "'Gut'", {"gut": study, "Gut": study})
+    refused(tmp_path, errors.DatasetIdError, "'s'", [dao.Source(study, id="s")] * 2)
     refused(tmp_path, errors.ArgumentError, "another id", {"a": dao.Source(study, id="b")})
 
 

@@ -79,11 +79,14 @@ def show(description: dict[str, Any]) -> None:
         f"generation {description['generation']}, {description['created']}, "
         f"{description['created_by']}, profile {description['profile']}",
         highlight=False,
+        soft_wrap=True,
     )
     datasets = Table(box=SIMPLE)
     for name in ("dataset", "cells", "features", "nnz/cell", "X", "on disk", "organism, more"):
         right = name in {"cells", "features", "nnz/cell", "on disk"}
-        datasets.add_column(name, justify="right" if right else "left", no_wrap=name != "dataset")
+        datasets.add_column(
+            name, justify="right" if right else "left", no_wrap=not name.startswith("organism")
+        )
     for row in description["datasets"]:
         datasets.add_row(
             row["id"],

@@ -126,8 +126,9 @@ def check_unique(ids: Sequence[str]) -> None:
     """
     seen: dict[str, str] = {}
     for dataset_id in ids:
-        other = seen.setdefault(dataset_id.lower(), dataset_id)
-        if other is not dataset_id:
+        other = seen.get(dataset_id.lower())
+        seen[dataset_id.lower()] = dataset_id
+        if other is not None:
             twice = repr(dataset_id) if other == dataset_id else f"{other!r} and {dataset_id!r}"
             msg = (
                 f"Two datasets would share the id {twice}. Give each its own: "

@@ -72,7 +72,7 @@ def sheets(
 def _reading(rounds: list[list[Stream]]) -> list[Sheet]:
     header = ("X", "reader", "cells/s", "dao/this", "peak memory", "first batch")
     medians = Sheet("Reading, shuffled", header)
-    each = Sheet("Reading, round by round", ("X", "reader", "cells/s", "dao/this"))
+    each = Sheet("Reading, round by round", ("X", "reader", "1,000 cells/s", "dao/this"))
     for streams in zip(*rounds, strict=True):
         one = streams[0]
         name = one.x_format, f"{one.reader}, {one.settings}"
@@ -86,7 +86,10 @@ def _reading(rounds: list[list[Stream]]) -> list[Sheet]:
         start = median(stream.first_batch_s for stream in streams)
         middle = thousands(median(speeds)), f"{median(ratios):.2f}"
         medians.rows.append((*name, *middle, size(memory), f"{start:.2f} s"))
-        in_order = " · ".join(map(thousands, speeds)), " · ".join(f"{x:.2f}" for x in ratios)
+        in_order = (
+            " · ".join(f"{x / 1000:.3g}" for x in speeds),
+            " · ".join(f"{x:.2f}" for x in ratios),
+        )
         each.rows.append((*name, *in_order))
     return [medians, each]
 

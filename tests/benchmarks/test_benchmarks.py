@@ -71,13 +71,13 @@ def test_tables_compare_each_reader_with_dao_in_the_same_round():
     def one(reader, speed):
         return Stream(reader, "csr", "x", speed, 1, 1.0, 0.1, 1.0, 1 << 20, 1, 1, "")
 
-    rounds = [[one("dao", 200.0), one("other", 100.0)], [one("dao", 300.0), one("other", 100.0)]]
+    rounds = [[one("dao", 2e5), one("other", 1e5)], [one("dao", 3e5), one("other", 1e5)]]
     builds = [Build("dao", 1.0, 1 << 30, 500, 3)]
     reading, each, writing, _ = report.sheets(builds, rounds, nnz=100, versions={"dao": "1"})
-    assert reading.rows[1][2:4] == ("100", "2.50")
+    assert reading.rows[1][2:4] == ("100,000", "2.50")
     assert each.rows[1][2:4] == ("100 · 100", "2.00 · 3.00")
     assert writing.rows[0][4] == "5.00"
-    assert "| csr | other, x | 100 |" in reading.markdown()
+    assert "| csr | other, x | 100,000 |" in reading.markdown()
 
 
 def test_a_missing_environment_is_a_reason_not_an_error(tmp_path):
