@@ -175,7 +175,7 @@ class BackendContract:
         _raises(ArgumentError, reader.rows, "bytes", "X", one - 1)
 
     def test_tables_and_documents(self, tmp_path_factory: Any) -> None:
-        """obs comes by columns, uns as it was."""
+        """Obs comes by columns, uns as it was."""
         path, studies = self.reference(tmp_path_factory)
         reader = self.open_reader(path)
         dataset = reader.manifest().datasets[0]
