@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import pandas as pd
 
@@ -15,20 +14,29 @@ if TYPE_CHECKING:
 
     from dao.backend import Reader
 
-__all__ = ["feature_table", "wanted_ids"]
-
-# One table per feature space and open store, shared by all its views.
-_tables: WeakKeyDictionary[Reader, dict[str, pd.DataFrame]] = WeakKeyDictionary()
+__all__ = ["FeatureTables", "wanted_ids"]
 
 
-def feature_table(reader: Reader, path: str) -> pd.DataFrame:
-    """Return the feature table at a path of the store, indexed by feature id."""
-    known = _tables.setdefault(reader, {})
-    if path not in known:
-        table = reader.table(path).to_pandas()
-        ids = pd.Index(table.pop("feature_id").tolist(), dtype=object)
-        known[path] = table.set_index(ids)
-    return known[path]
+class FeatureTables:
+    """The feature tables of an open store, each read once and shared by all its views.
+
+    Parameters
+    ----------
+    reader
+        Where the tables come from.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._known: dict[str, pd.DataFrame] = {}
+
+    def __getitem__(self, path: str) -> pd.DataFrame:
+        """Return the table at a path of the store, indexed by feature id."""
+        if path not in self._known:
+            table = self._reader.table(path).to_pandas()
+            ids = pd.Index(table.pop("feature_id").tolist(), dtype=object)
+            self._known[path] = table.set_index(ids)
+        return self._known[path]
 
 
 def wanted_ids(ids: Iterable[str]) -> pd.Index:

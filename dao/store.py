@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from dao import features
 from dao.backend import Reader, find_backend
 from dao.errors import (
     ArgumentError,
@@ -21,6 +20,7 @@ from dao.errors import (
     UnknownFeatureError,
     near_matches,
 )
+from dao.features import FeatureTables, wanted_ids
 from dao.format.names import canonical_organism
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN, VIRTUAL_COLUMNS
 from dao.obs import ObsStore
@@ -100,7 +100,17 @@ def load_store(
     offered = tuple(c for c in manifest.obs_columns if columns is None or c in set(columns))
     selection = Selection.everything(manifest)
     organisms = tuple(s.organism for s in manifest.feature_spaces)
-    return Store(opened, ObsStore(opened), selection, offered, organisms, location, name, budget)
+    return Store(
+        opened,
+        ObsStore(opened),
+        FeatureTables(opened),
+        selection,
+        offered,
+        organisms,
+        location,
+        name,
+        budget,
+    )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -120,6 +130,7 @@ class Store:
 
     reader: Reader
     _obs: ObsStore
+    _features: FeatureTables
     selection: Selection
     obs_columns: tuple[str, ...]
     organisms: tuple[str, ...]
@@ -314,7 +325,7 @@ class Store:
         if missing not in {"error", "zero"}:
             msg = f"missing={missing!r}: give 'error' or 'zero'."
             raise ArgumentError(msg)
-        wanted = features.wanted_ids(ids)
+        wanted = wanted_ids(ids)
         space = self._space_table("select_features").index
         known = space if self._chosen_features is None else self._chosen_features
         absent = wanted[~wanted.isin(known)]
@@ -519,7 +530,7 @@ class Store:
 
     def _space_table(self, what: str) -> pd.DataFrame:
         space = self.manifest.space(self._organism(what))
-        return features.feature_table(self.reader, space.file.path)
+        return self._features[space.file.path]
 
 
 def _organism_names(column: str, values: Any) -> Any:

@@ -1,14 +1,20 @@
-"""The group of commands, and how their errors are shown."""
+"""The group of commands, and how errors, notes and an interruption are shown."""
 
 from __future__ import annotations
 
-import sys
-from typing import Any
+import traceback
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from dao.cli.commands import demo, info, validate, write
-from dao.errors import DaoError
+from dao.cli.commands import demo, info, validate
+from dao.cli.write import write
+from dao.errors import DaoError, DaoWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["main"]
 
@@ -19,26 +25,63 @@ EXIT_INTERRUPTED = 130
 class _Commands(click.Group):
     """Shows errors of dao as one message, and an interruption as one word."""
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
+    def invoke(self, ctx: click.Context) -> Any:
         """Run the command that the arguments name."""
+        debug = bool(ctx.params["debug"])
         try:
-            return super().main(*args, **{**kwargs, "standalone_mode": False})
-        except click.ClickException as error:
-            error.show()
-            sys.exit(error.exit_code)
-        except (click.Abort, KeyboardInterrupt):
-            click.echo("interrupted", err=True)
-            sys.exit(EXIT_INTERRUPTED)
+            with _notes(debug=debug):
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted", err=True)
+            ctx.exit(EXIT_INTERRUPTED)
         except DaoError as error:
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(EXIT_ERROR)
+            if debug:
+                traceback.print_exc()
+            else:
+                _print_to_stderr("Error: ", "bold red", error)
+            ctx.exit(EXIT_ERROR)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dao-store", prog_name="dao")
-def main() -> None:
-    """Write single-cell studies once, stream any subset of their cells to a model."""
+@click.option(
+    "--debug",
+    is_flag=True,
+    envvar="DAO_DEBUG",
+    help="Show where an error arose, and all warnings (also: DAO_DEBUG=1).",
+)
+def main(debug: bool) -> None:  # noqa: FBT001 - for the group, which reads it above
+    """Write single-cell studies once, stream any subset of their cells to a model.
+
+    \b
+    Example:
+      dao write gut.h5ad blood.h5ad atlas.dao --organism human
+      dao info atlas.dao
+    """  # noqa: D301 - click takes the backspace for "do not rewrap"
 
 
 for command in (write, info, validate, demo):
     main.add_command(command)
+
+
+@contextmanager
+def _notes(*, debug: bool) -> Iterator[None]:
+    """Show what dao warns of as notes; the warnings of other packages are for developers."""
+    with warnings.catch_warnings():
+        if not debug:
+            warnings.showwarning = _show_note
+        yield
+
+
+def _show_note(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    if issubclass(category, DaoWarning):
+        _print_to_stderr("Note: ", "bold yellow", message)
+
+
+def _print_to_stderr(title: str, style: str, message: object) -> None:
+    from rich.text import Text
+
+    from dao.cli.terminal import console, printable
+
+    text = Text.assemble((title, style), printable(message))
+    console(stderr=True).print(text, soft_wrap=True)

@@ -245,7 +245,10 @@ def _write_dataset(
             matrix = opened.x if name == "X" else opened.matrix(name)
             aligned = None if is_obsm else targets
             if aligned is not None and len(aligned) != matrix.shape[1]:
-                msg = f"{name} of {study.source.label} has {matrix.shape[1]} columns, X another."
+                msg = (
+                    f"{name} of {study.source.label} has {matrix.shape[1]} columns and X "
+                    f"({study.source.layer or 'X'}) has {len(aligned)}: they cannot share genes."
+                )
                 raise ArgumentError(msg)
             matrices[name] = write_matrix(
                 matrix,

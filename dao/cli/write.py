@@ -1,0 +1,163 @@
+"""``dao write``: the options of `dao.write_store`, as far as they fit on a command line."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dao.errors import ArgumentError, DaoError
+
+if TYPE_CHECKING:
+    from dao.store import Store
+    from dao.write.source import Source
+
+__all__ = ["write"]
+
+# Errors of the library speak Python; here they speak of options.
+_IN_OPTIONS = (
+    (r"mode='(append|overwrite)'", r"--\1"),
+    (r"write_store\(path, \{'first': a, 'second': b\}\)", "first=A.h5ad second=B.h5ad"),
+    (r"write_store\(path, \{'my_id': source\}\)", "my_id=PATH"),
+    (r"(?<!\S)(features|layers?|obsm|profile|seed|memory)=", r"--\1="),
+    (r"(?<!\S)feature_key=", "--feature-key="),
+    (r"(?<!\S)(obs|cluster)_(columns|by)(?==|: )", r"--\1-\2"),
+)
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("store", metavar="STORE")
+@click.option("--organism", metavar="NAME", help="Organism of all sources, for example human.")
+@click.option(
+    "--features",
+    metavar="outer|inner|FILE",
+    default="outer",
+    show_default=True,
+    help="Features of any study, those that all share, or those of a file: one id per line.",
+)
+@click.option("--feature-key", metavar="COLUMN", help="Column of var with the feature ids.")
+@click.option("--layer", metavar="NAME", help="What becomes X: the name of a layer, or raw.")
+@click.option("--layers", multiple=True, metavar="NAME", help="A layer to store too; repeatable.")
+@click.option("--obsm", multiple=True, metavar="NAME", help="An obsm to store too; repeatable.")
+@click.option(
+    "--obs-columns", multiple=True, metavar="COLUMN", help="A column to keep, not all; repeatable."
+)
+@click.option(
+    "--shuffle/--no-shuffle", default=True, show_default=True, help="Mix the rows of each study."
+)
+@click.option(
+    "--cluster-by",
+    multiple=True,
+    metavar="COLUMN",
+    help="Keep rows with equal values together, so that such subsets read little; repeatable.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the shuffle."
+)
+@click.option(
+    "--profile",
+    type=click.Choice(["fast", "compact"]),
+    default="fast",
+    show_default=True,
+    help="For local disks, or fewer bytes but slower.",
+)
+@click.option("--memory", default="2GiB", show_default=True, help="Memory to stay within.")
+@click.option("--append", is_flag=True, help="Add the datasets to an existing store.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing store.")
+def write(sources: tuple[str, ...], store: str, **options: Any) -> None:
+    """Write SOURCE files (.h5ad, anndata .zarr, 10x .h5) into the folder STORE.
+
+    The file name becomes the id of the dataset; give ID=PATH for another id.
+
+    \b
+    Example:
+      dao write gut=scp1884.h5ad blood.h5ad atlas.dao --organism human
+    """  # noqa: D301 - click takes the backspace for "do not rewrap"
+    import dao
+
+    append, overwrite = options.pop("append"), options.pop("overwrite")
+    if append and overwrite:
+        msg = "--append and --overwrite exclude each other."
+        raise click.UsageError(msg)
+    features = options.pop("features")
+    if features not in {"outer", "inner"}:
+        features = _feature_ids(features)
+    began = time.perf_counter()
+    try:
+        written = dao.write_store(
+            store,
+            [_source(s) for s in sources],
+            features=features,
+            obs_columns=options.pop("obs_columns") or None,
+            cluster_by=options.pop("cluster_by") or None,
+            mode="append" if append else "overwrite" if overwrite else "create",
+            **options,
+        )
+    except DaoError as error:
+        error.args = (_in_options(str(error)),)
+        raise
+    _summarise(written, time.perf_counter() - began)
+
+
+def _summarise(store: Store, seconds: float) -> None:
+    from rich.text import Text
+
+    from dao.cli.terminal import bytes_on_disk, console, printable
+    from dao.sizes import format_bytes
+
+    manifest = store.manifest
+    n_datasets = len(manifest.datasets)
+    lines = [f"{store.n_obs:,} cells in {_count(n_datasets, 'dataset')}"]
+    n_new = len(manifest.history[-1]["datasets"])
+    if n_new < n_datasets:
+        n_obs = sum(d.n_obs for d in manifest.datasets[-n_new:])
+        lines[0] += f" ({n_obs:,} in {_count(n_new, 'dataset')} added)"
+    lines += [f"{s.n_vars:,} features of {s.organism}" for s in manifest.feature_spaces]
+    size = format_bytes(bytes_on_disk(Path(store.path)))
+    lines.append(f"{size} on disk, written in {seconds:.1f} s")
+    body = "".join(f"\n  {printable(line)}" for line in lines)
+    console().print(Text.assemble((printable(store.path), "bold"), body), soft_wrap=True)
+
+
+def _source(text: str) -> Source:
+    """Return the source that PATH or ID=PATH stands for; a path that exists is a path."""
+    from dao import Source
+
+    name, equals, path = text.partition("=")
+    # Ids hold no separator, so that the '=' in data/run=1/x.h5ad divides nothing.
+    if equals and os.sep not in name and not Path(text).exists():
+        # The shell leaves the ~ of ID=~/x.h5ad to us.
+        return Source(Path(path).expanduser(), id=name)
+    return Source(text)
+
+
+def _feature_ids(path: str) -> list[str]:
+    try:
+        # Spreadsheets put a byte order mark in front, which would be a part of the first id.
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        msg = (
+            f"--features={path}: give outer, inner, or a text file with one id per line ({reason})."
+        )
+        raise ArgumentError(msg) from error
+    ids = [line.strip() for line in text.splitlines() if line.strip()]
+    if not ids:
+        msg = f"--features={path}: the file holds no ids; put one on each line."
+        raise ArgumentError(msg)
+    return ids
+
+
+def _in_options(message: str) -> str:
+    for pattern, option in _IN_OPTIONS:
+        message = re.sub(pattern, option, message)
+    return message
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
