@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dao import errors, samplers, testing
     from dao.batches.generator import Generator
-    from dao.store import Store, load_store
+    from dao.load import load_store
+    from dao.store import Store
     from dao.validate import validate_store
     from dao.write.source import Source
     from dao.write.store import write_store
@@ -38,7 +39,7 @@ _HOME = {
     "Generator": "dao.batches.generator",
     "Source": "dao.write.source",
     "Store": "dao.store",
-    "load_store": "dao.store",
+    "load_store": "dao.load",
     "validate_store": "dao.validate",
     "write_store": "dao.write.store",
 }

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from dao.backend import Reader, find_backend
 from dao.errors import (
     ArgumentError,
     MultipleFeatureSpacesError,
@@ -23,9 +20,7 @@ from dao.errors import (
 from dao.features import FeatureTables, wanted_ids
 from dao.format.names import canonical_organism
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN, VIRTUAL_COLUMNS
-from dao.obs import ObsStore
 from dao.selection import Selection
-from dao.sizes import parse_bytes
 from dao.where import And, Expression, Not, check, evaluate, parse, values_test
 
 if TYPE_CHECKING:
@@ -34,90 +29,22 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from anndata import AnnData
 
+    from dao.backend import Reader
     from dao.batches.generator import Generator
     from dao.batches.torch import TorchBatches
     from dao.format.manifest import Manifest, MatrixInfo
+    from dao.obs import ObsStore
     from dao.samplers import Sampler
     from dao.validate import Report
 
-__all__ = ["Store", "load_store"]
-
-
-def load_store(
-    path: str | os.PathLike[str],
-    backend: str = "auto",
-    *,
-    columns: Sequence[str] | None = None,
-    memory: int | str = "1GiB",
-    storage_options: Mapping[str, Any] | None = None,
-    **backend_options: Any,
-) -> Store:
-    """Open a store for reading.
-
-    Parameters
-    ----------
-    path
-        The folder that `dao.write_store` wrote.
-    backend
-        What decodes: ``"zarrs"`` (Rust, the default for local folders), ``"zarr"``
-        (zarr-python alone), or the name of an installed third-party backend.
-    columns
-        obs columns to offer; all if None.
-    memory
-        Bytes that a stream may hold, as a number or for example ``"1GiB"``. Changes speed,
-        never the order of rows.
-    storage_options
-        For URLs; not in this version.
-    **backend_options
-        Passed to the backend.
-
-    Raises
-    ------
-    dao.errors.StoreNotFoundError
-        If there is no store at ``path``.
-    dao.errors.UnknownBackendError, dao.errors.FormatVersionError, dao.errors.FormatError
-        If it cannot be opened.
-
-    Examples
-    --------
-    >>> store = load_store(store_path)
-    >>> store.subset(cell_type="B cell").shape
-    (100, 300)
-    """
-    name = "zarrs" if backend == "auto" else backend
-    location = os.fspath(path)
-    budget = parse_bytes(memory)
-    if storage_options:
-        msg = "storage_options= are for URLs, which this version does not read."
-        raise ArgumentError(msg)
-    opened = find_backend(name).open(location, memory=budget, options=backend_options)
-    manifest = opened.manifest()
-    known = {*manifest.obs_columns, *VIRTUAL_COLUMNS}
-    for column in columns or ():
-        if column not in known:
-            msg = f"columns: there is no obs column {column!r}.{near_matches(column, known)}"
-            raise UnknownColumnError(msg)
-    offered = tuple(c for c in manifest.obs_columns if columns is None or c in set(columns))
-    selection = Selection.everything(manifest)
-    organisms = tuple(s.organism for s in manifest.feature_spaces)
-    return Store(
-        opened,
-        ObsStore(opened),
-        FeatureTables(opened),
-        selection,
-        offered,
-        organisms,
-        location,
-        name,
-        budget,
-    )
+__all__ = ["Store"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Store:
     """Cells and features chosen from a store on disk; every operation returns a new one.
 
-    Opened by `load_store`. Rows are in store order: dataset after dataset as in `datasets`,
+    Opened by `dao.load_store`. Rows are in store order: dataset after dataset as in `datasets`,
     each in its order on disk.
 
     Examples
@@ -540,8 +467,3 @@ def _organism_names(column: str, values: Any) -> Any:
     if isinstance(values, str):
         return canonical_organism(values)
     return [canonical_organism(v) if isinstance(v, str) else v for v in values]
-
-
-def store_exists(path: str | os.PathLike[str]) -> bool:
-    """Whether a folder holds a store."""
-    return (Path(path) / "dao.json").is_file()

@@ -1,0 +1,90 @@
+"""`load_store`: from a path to a `Store` of everything in it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from dao.backend import find_backend
+from dao.errors import ArgumentError, UnknownColumnError, near_matches
+from dao.features import FeatureTables
+from dao.format.obs_schema import VIRTUAL_COLUMNS
+from dao.obs import ObsStore
+from dao.selection import Selection
+from dao.sizes import parse_bytes
+from dao.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["load_store"]
+
+
+def load_store(
+    path: str | os.PathLike[str],
+    backend: str = "auto",
+    *,
+    columns: Sequence[str] | None = None,
+    memory: int | str = "1GiB",
+    storage_options: Mapping[str, Any] | None = None,
+    **backend_options: Any,
+) -> Store:
+    """Open a store for reading.
+
+    Parameters
+    ----------
+    path
+        The folder that `dao.write_store` wrote.
+    backend
+        What decodes: ``"zarrs"`` (Rust, the default for local folders), ``"zarr"``
+        (zarr-python alone), or the name of an installed third-party backend.
+    columns
+        obs columns to offer; all if None.
+    memory
+        Bytes that a stream may hold, as a number or for example ``"1GiB"``. Changes speed,
+        never the order of rows.
+    storage_options
+        For URLs; not in this version.
+    **backend_options
+        Passed to the backend.
+
+    Raises
+    ------
+    dao.errors.StoreNotFoundError
+        If there is no store at ``path``.
+    dao.errors.UnknownBackendError, dao.errors.FormatVersionError, dao.errors.FormatError
+        If it cannot be opened.
+
+    Examples
+    --------
+    >>> store = load_store(store_path)
+    >>> store.subset(cell_type="B cell").shape
+    (100, 300)
+    """
+    name = "zarrs" if backend == "auto" else backend
+    location = os.fspath(path)
+    budget = parse_bytes(memory)
+    if storage_options:
+        msg = "storage_options= are for URLs, which this version does not read."
+        raise ArgumentError(msg)
+    opened = find_backend(name).open(location, memory=budget, options=backend_options)
+    manifest = opened.manifest()
+    known = {*manifest.obs_columns, *VIRTUAL_COLUMNS}
+    for column in columns or ():
+        if column not in known:
+            msg = f"columns: there is no obs column {column!r}.{near_matches(column, known)}"
+            raise UnknownColumnError(msg)
+    offered = tuple(c for c in manifest.obs_columns if columns is None or c in set(columns))
+    selection = Selection.everything(manifest)
+    organisms = tuple(s.organism for s in manifest.feature_spaces)
+    return Store(
+        opened,
+        ObsStore(opened),
+        FeatureTables(opened),
+        selection,
+        offered,
+        organisms,
+        location,
+        name,
+        budget,
+    )
