@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
+import warnings
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
+import anndata as ad
+import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
 import dao
-from dao.cli import main
+import dao.cli
+from dao.cli import describe, main
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 Make = Any
+
+PROGRAM = [sys.executable, "-c", "from dao.cli import main; main()"]
 
 
 @pytest.fixture
@@ -27,29 +37,103 @@ def files(tmp_path: Path, make_study: Make) -> list[str]:
     return [str(tmp_path / "blood.h5ad"), str(tmp_path / "gut.h5ad")]
 
 
-def run(*arguments: Any) -> Result:
-    """Run `dao` with arguments."""
-    return CliRunner().invoke(main, [str(a) for a in arguments])
-
-
-def test_write_info_validate(tmp_path: Path, files: list[str]) -> None:
-    """A store written by the command line is shown and found sound."""
+@pytest.fixture
+def store(tmp_path: Path, files: list[str]) -> Path:
+    """A store of both files, named blood and colon."""
     path = tmp_path / "s.dao"
-    written = run("write", files[0], f"colon={files[1]}", path, "--organism", "human",
-                  "--layers", "doubled", "--obsm", "X_pca", "--cluster-by", "cell_type")  # fmt: skip
-    assert written.exit_code == 0, written.output
-    assert "100 cells in 2 datasets" in written.output
-    store = dao.load_store(path)
-    assert store.datasets == ["blood", "colon"]
-    assert store.manifest.datasets[0].cluster_by == ("cell_type",)
-    shown = run("info", path)
-    for text in ("colon", "Homo sapiens", "cell_type", "100 cells"):
-        assert text in shown.output
-    content = json.loads(run("info", path, "--json").output)
-    assert [d["n_obs"] for d in content["datasets"]] == [50, 50]
-    assert content["obs_columns"]["stage"]["kind"] == "ordered categorical"
-    assert run("validate", path).exit_code == 0
-    assert json.loads(run("validate", path, "--json").output)["ok"] is True
+    result = run("write", files[0], f"colon={files[1]}", path, "--organism", "human",
+                 "--layers", "doubled", "--obsm", "X_pca", "--cluster-by", "cell_type")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "100 cells in 2 datasets" in result.stdout
+    assert "Homo sapiens: 40 features" in result.stdout
+    assert "on disk, written in" in result.stdout
+    return path
+
+
+def run(*arguments: Any, **env: str) -> Result:
+    """Run `dao` with arguments."""
+    clean = {"DAO_DEBUG": None, "COLUMNS": None}
+    return CliRunner(env={**clean, **env}).invoke(main, [str(a) for a in arguments])
+
+
+def damage(path: Path) -> None:
+    """Flip a bit in a shard of the dataset blood."""
+    shard = path / "datasets" / "blood" / "X" / "data" / "c" / "0"
+    content = bytearray(shard.read_bytes())
+    content[50] ^= 1
+    shard.write_bytes(content)
+
+
+def test_write_takes_its_options_to_the_library(store: Path) -> None:
+    """What was asked for is in the store."""
+    opened = dao.load_store(store)
+    assert opened.datasets == ["blood", "colon"]
+    assert opened.manifest.datasets[0].cluster_by == ("cell_type",)
+    assert opened.manifest.datasets[0].layers == ["doubled"]
+    assert opened.manifest.datasets[0].obsm == ["X_pca"]
+
+
+def test_further_options_of_write(tmp_path: Path, files: list[str]) -> None:
+    """--no-shuffle, --seed, --profile, --obs-columns, --layer and --memory mean what they say."""
+    plain, mixed = tmp_path / "plain.dao", tmp_path / "mixed.dao"
+    assert run("write", files[0], plain, "--no-shuffle", "--profile", "compact", "--layer",
+               "doubled", "--obs-columns", "cell_type", "--obs-columns", "score",
+               "--memory", "64 MB").exit_code == 0  # fmt: skip
+    assert run("write", files[0], mixed, "--seed", "3").exit_code == 0
+    store = dao.load_store(plain)
+    assert store.obs_columns == ("cell_type", "score")
+    assert store.manifest.profile == "compact"
+    assert list(store.obs["_source_row"]) == list(range(50))
+    assert dao.load_store(mixed).manifest.datasets[0].seed == 3
+    assert list(dao.load_store(mixed).obs["_source_row"]) != list(range(50))
+    expected = ad.read_h5ad(files[0])[:, list(store.var_names)].layers["doubled"].toarray()
+    np.testing.assert_array_equal(store.to_anndata().X.toarray(), expected)
+
+
+def test_feature_key(tmp_path: Path, make_study: Make) -> None:
+    """--feature-key names the column of var with the ids."""
+    study = make_study(0)
+    study.var["ensembl"] = [f"E{i}" for i in range(study.n_vars)]
+    study.write_h5ad(tmp_path / "x.h5ad")
+    result = run("write", tmp_path / "x.h5ad", tmp_path / "s.dao", "--feature-key", "ensembl")
+    assert result.exit_code == 0, result.output
+    assert set(dao.load_store(tmp_path / "s.dao").var_names) == set(study.var["ensembl"])
+
+
+@pytest.mark.parametrize(
+    ("file", "argument", "dataset"),
+    [
+        ("a.h5ad", "{folder}/a.h5ad", "a"),
+        ("a.h5ad", "gut={folder}/a.h5ad", "gut"),
+        ("run=1.h5ad", "{folder}/run=1.h5ad", "run=1"),
+        ("run=1.h5ad", "gut={folder}/run=1.h5ad", "gut"),
+        ("run=1.h5ad", "run=1.h5ad", "run=1"),
+        ("a.h5ad", "gut=~/a.h5ad", "gut"),
+    ],
+)
+def test_sources_with_an_id(
+    tmp_path: Path,
+    make_study: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    argument: str,
+    dataset: str,
+) -> None:
+    """ID=PATH names a dataset; a path that exists is a path, whatever it is called."""
+    make_study(0).write_h5ad(tmp_path / file)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    result = run("write", argument.format(folder=tmp_path), "s.dao")
+    assert result.exit_code == 0, result.output
+    assert dao.load_store("s.dao").datasets == [dataset]
+
+
+def test_a_missing_path_with_an_equals_sign(tmp_path: Path) -> None:
+    """The '=' of a folder divides nothing, so the message names the whole path."""
+    path = f"{tmp_path}/run=1/x.h5ad"
+    result = run("write", path, tmp_path / "s.dao")
+    assert result.exit_code == 2
+    assert path in result.stderr
 
 
 def test_append_and_overwrite(tmp_path: Path, files: list[str]) -> None:
@@ -58,81 +142,317 @@ def test_append_and_overwrite(tmp_path: Path, files: list[str]) -> None:
     assert run("write", files[0], path).exit_code == 0
     again = run("write", files[1], path)
     assert again.exit_code == 2
-    assert "mode='append'" in again.output
-    assert run("write", files[1], path, "--append").exit_code == 0
+    assert "Use --append to add datasets, or --overwrite to replace it" in again.stderr
+    both = run("write", files[1], path, "--append", "--overwrite")
+    assert both.exit_code == 2
+    assert "exclude each other" in both.stderr
+    assert dao.load_store(path).datasets == ["blood"]
+    added = run("write", files[1], path, "--append")
+    assert "100 cells in 2 datasets (50 in 1 dataset added)" in added.stdout
     assert dao.load_store(path).datasets == ["blood", "gut"]
-    assert run("write", files[1], path, "--overwrite").exit_code == 0
+    replaced = run("write", files[1], path, "--overwrite")
+    assert "50 cells in 1 dataset\n" in replaced.stdout
     assert dao.load_store(path).datasets == ["gut"]
 
 
 def test_features_from_a_file(tmp_path: Path, files: list[str]) -> None:
-    """--features takes inner, outer or a file of ids."""
-    (tmp_path / "genes.txt").write_text("G3\nG1\n\n")
+    """--features takes a file of ids, as spreadsheets write it too."""
     path = tmp_path / "s.dao"
-    assert run("write", *files, path, "--features", tmp_path / "genes.txt").exit_code == 0
-    assert list(dao.load_store(path).var_names) == ["G3", "G1"]
-    wrong = run("write", *files, tmp_path / "t.dao", "--features", "innner")
-    assert wrong.exit_code == 2
-    assert "one id a line" in wrong.output
+    for content in ("G3\nG1\n\n", "\ufeffG3\r\nG1\r\n"):
+        (tmp_path / "genes.txt").write_text(content, encoding="utf-8")
+        wanted = tmp_path / "genes.txt"
+        result = run("write", *files, path, "--features", wanted, "--overwrite")
+        assert result.exit_code == 0, result.output
+        assert list(dao.load_store(path).var_names) == ["G3", "G1"]
 
 
-def test_errors_are_one_message(tmp_path: Path, files: list[str]) -> None:
-    """Errors of dao come without a traceback, with exit code 2."""
-    for arguments in (
-        ("info", tmp_path / "no.dao"),
-        ("validate", tmp_path / "no.dao"),
-        ("write", tmp_path / "no.h5ad", tmp_path / "s.dao"),
-        ("write", f"x={files[0]}", f"x={files[1]}", tmp_path / "s.dao"),
-        ("write", files[0], tmp_path / "s.dao", "--memory", "lots"),
-        ("write", files[0], tmp_path / "s.dao", "--profile", "tiny"),
-        ("wirte", files[0]),
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "one id per line (No such file"),
+        (b"\n", "holds no ids"),
+        (b"\xff\xfe\x00", "one id per line"),
+        (b"G1\nG1\n", "names some ids twice: 'G1'"),
+        (b"TP53\n", "no feature in common"),
+    ],
+)
+def test_features_that_cannot_be_used(
+    tmp_path: Path, files: list[str], content: bytes | None, message: str
+) -> None:
+    """A list of features that is none is an error that says why."""
+    if content is not None:
+        (tmp_path / "genes.txt").write_bytes(content)
+    result = run("write", *files, tmp_path / "t.dao", "--features", tmp_path / "genes.txt")
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not (tmp_path / "t.dao").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("info", "no.dao"), "no.dao is not a dao store"),
+        (("validate", "no.dao"), "no.dao is not a dao store"),
+        (("write", "no.h5ad", "t.dao"), "There is no file no.h5ad"),
+        (("write", "x=blood.h5ad", "x=gut.h5ad", "t.dao"), "share the id 'x'"),
+        (("write", ".x=blood.h5ad", "t.dao"), "for example my_id=PATH"),
+        (("write", "blood.h5ad", "t.dao", "--memory", "lots"), "--memory='lots' is not a size"),
+        (("write", "blood.h5ad", "t.dao", "--profile", "tiny"), "'tiny' is not one of"),
+        (("write", "blood.h5ad", "t.dao", "--seed", "-1"), "'--seed'"),
+        (("write", "blood.h5ad", "t.dao", "--obs-columns", "no"), "--obs-columns: no source has"),
+        (("write", "blood.h5ad", "t.dao", "--cluster-by", "no"), "--cluster-by: obs of blood.h5ad"),
+        (("write", "blood.h5ad", "t.dao", "--layer", "raw"), "choose another --layer="),
+        (("write", "blood.h5ad"), "Missing argument"),
+        (("wirte", "blood.h5ad"), "No such command 'wirte'"),
+        (("info", "s.dao", "--jsn"), "No such option"),
+    ],
+)
+def test_errors_are_one_message(
+    tmp_path: Path,
+    files: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    """Errors go to stderr, in the words of the command line, with exit code 2."""
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert not result.stdout
+    assert "Error: " in result.stderr
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    for python in ("mode=", "write_store(", "obs_columns", "cluster_by"):
+        assert python not in result.stderr
+    assert not (tmp_path / "t.dao").exists()
+
+
+def test_errors_with_debug(tmp_path: Path) -> None:
+    """--debug and DAO_DEBUG show where an error arose; the exit code stays."""
+    for result in (
+        run("--debug", "info", tmp_path / "no.dao"),
+        run("info", tmp_path / "no.dao", DAO_DEBUG="1"),
     ):
-        result = run(*arguments)
-        assert result.exit_code == 2, result.output
-        assert "Error: " in result.output
-        assert "Traceback" not in result.output
-    assert not (tmp_path / "s.dao").exists()
+        assert result.exit_code == 2
+        assert "Traceback" in result.stderr
+        assert "StoreNotFoundError" in result.stderr
 
 
-def test_damage_is_exit_code_1(tmp_path: Path, files: list[str]) -> None:
-    """validate finds a flipped bit and leftovers, and removes only the latter."""
-    path = tmp_path / "s.dao"
-    run("write", files[0], path)
-    (path / "datasets" / "left").mkdir()
-    found = run("validate", path)
+def test_an_interruption_is_one_word(monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
+    """Ctrl-C ends with exit code 130."""
+
+    def interrupted(path: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(describe, "describe", interrupted)
+    result = run("info", store)
+    assert result.exit_code == 130
+    assert result.stderr.strip() == "interrupted"
+
+
+@pytest.mark.filterwarnings("always::dao.errors.DaoWarning", "always:old habits:FutureWarning")
+def test_warnings_of_dao_are_notes(
+    tmp_path: Path, make_study: Make, monkeypatch: pytest.MonkeyPatch, store: Path
+) -> None:
+    """What dao warns of is shown in one line; warnings of other packages need --debug."""
+    study = make_study(0)
+    study.uns["ranks"] = pd.DataFrame({"rank": [1]})
+    study.write_h5ad(tmp_path / "x.h5ad")
+    written = run("write", tmp_path / "x.h5ad", tmp_path / "t.dao")
+    assert written.exit_code == 0, written.output
+    (note,) = written.stderr.splitlines()
+    assert note.startswith("Note: uns of ")
+    assert note.endswith("left out what JSON cannot hold: ranks.")
+
+    def warning(path: str) -> dict[str, Any]:
+        warnings.warn("old habits", FutureWarning, stacklevel=1)
+        return {}
+
+    monkeypatch.setattr(describe, "describe", warning)
+    assert not run("info", store, "--json").stderr
+    with pytest.warns(FutureWarning, match="old habits"):
+        run("--debug", "info", store, "--json")
+
+
+def test_info_as_tables(store: Path) -> None:
+    """Organisms, datasets, dtypes, obs columns and history are shown, without colours."""
+    result = run("info", store)
+    assert result.exit_code == 0
+    for text in (
+        "100 cells in 2 datasets",
+        "Homo sapiens",
+        "colon",
+        "uint16 (from float32)",
+        "doubled, X_pca",
+        "ordered categorical",
+        "3: B, NK, T",
+        "float64",
+        "create",
+        "blood, colon",
+    ):
+        assert text in result.stdout, text
+    assert "\x1b[" not in result.stdout
+
+
+def test_info_as_json(store: Path) -> None:
+    """--json has the same content for scripts."""
+    content = json.loads(run("info", store, "--json").stdout)
+    assert content["n_obs"] == 100
+    assert content["feature_spaces"] == {"Homo sapiens": 40}
+    assert [d["id"] for d in content["datasets"]] == ["blood", "colon"]
+    blood = content["datasets"][0]
+    assert (blood["n_obs"], blood["n_measured"], blood["source_dtype"]) == (50, 40, "float32")
+    assert 0 < blood["bytes"] < content["bytes"]
+    assert content["obs_columns"]["stage"]["kind"] == "ordered categorical"
+    assert content["obs_columns"]["cell_type"]["n_categories"] == 3
+    assert content["obs_columns"]["score"]["nullable"] is True
+    assert content["history"][0]["datasets"] == ["blood", "colon"]
+
+
+def test_info_shows_names_as_they_are(tmp_path: Path, make_study: Make) -> None:
+    """Names are neither markup nor commands to the terminal, and are not cut off."""
+    long = "a_column_with_a_name_that_goes_on_for_ever_and_ever"
+    values = pd.Categorical(["[red]T[/red]", "\x1b[2Jcell"] * 25)
+    obs = pd.DataFrame({"[/b]x": values, long: 1}, index=[f"c{i}" for i in range(50)])
+    study = ad.AnnData(make_study(0).X, obs=obs)
+    dao.write_store(tmp_path / "[b]s.dao", {"x": study}, progress=False)
+    result = run("info", tmp_path / "[b]s.dao")
+    assert result.exit_code == 0, result.output
+    for text in ("[b]s.dao", "[/b]x", "[red]T[/red]", "\ufffd[2Jcell", long):
+        assert text in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_info_of_many_organisms_and_categories(tmp_path: Path, make_study: Make) -> None:
+    """Several feature spaces have their own lines; long lists of categories are shortened."""
+    studies = {}
+    for seed, organism in enumerate(("human", "mouse")):
+        study = make_study(seed)
+        study.obs["donor"] = pd.Categorical([f"donor-{i}" for i in range(50)])
+        studies[organism] = dao.Source(study, organism=organism)
+    dao.write_store(tmp_path / "s.dao", studies, progress=False)
+    shown = run("info", tmp_path / "s.dao").stdout
+    assert "Mus musculus" in shown
+    assert "50: donor-0, donor-1," in shown
+    assert "donor-9" not in shown
+    columns = json.loads(run("info", tmp_path / "s.dao", "--json").stdout)["obs_columns"]
+    assert columns["donor"]["n_categories"] == 50
+    assert len(columns["donor"]["first_categories"]) == 10
+
+
+def test_validate_a_sound_store(store: Path) -> None:
+    """A sound store is exit code 0, as text and as JSON."""
+    result = run("validate", store)
+    assert result.exit_code == 0
+    assert "sound (100 cells" in result.stdout
+    content = json.loads(run("validate", store, "--json").stdout)
+    assert content["ok"] is True
+    assert content["problems"] == []
+
+
+def test_leftovers_are_no_damage(store: Path) -> None:
+    """What a killed writer left is told, and removed by --repair."""
+    (store / "datasets" / "left").mkdir()
+    found = run("validate", store)
     assert found.exit_code == 0
-    assert "datasets/left" in found.output
-    assert run("validate", path, "--repair").exit_code == 0
-    assert not (path / "datasets" / "left").exists()
-    shard = path / "datasets" / "blood" / "X" / "data" / "c" / "0"
-    content = bytearray(shard.read_bytes())
-    content[50] ^= 1
-    shard.write_bytes(content)
-    damaged = run("validate", path)
-    assert damaged.exit_code == 1
-    assert "X/data" in damaged.output
+    assert "datasets/left" in found.stdout
+    assert run("validate", store, "--repair").exit_code == 0
+    assert not (store / "datasets" / "left").exists()
+    assert dao.validate_store(store).ok
 
 
-def test_as_a_process(tmp_path: Path) -> None:
-    """The module runs as a program too; its version is that of the distribution."""
-    code = "from dao.cli import main; main()"
+def test_damage_is_exit_code_1(store: Path) -> None:
+    """A flipped bit is named, also in JSON, and not repaired."""
+    damage(store)
+    for arguments in ((), ("--repair",)):
+        result = run("validate", store, *arguments)
+        assert result.exit_code == 1
+        assert "DAMAGED" in result.stdout
+        assert "blood/X/data" in result.stdout
+    result = run("validate", store, "--json")
+    assert result.exit_code == 1
+    content = json.loads(result.stdout)
+    assert content["ok"] is False
+    assert "blood/X/data" in content["problems"][0]
+
+
+@pytest.mark.parametrize("command", [(), ("write",), ("info",), ("validate",), ("demo",)])
+def test_help_has_an_example(command: tuple[str, ...]) -> None:
+    """Every help text shows how the command is called."""
+    result = run(*command, "--help")
+    assert result.exit_code == 0
+    example = result.stdout.split("Example:\n")[1]
+    assert example.lstrip().startswith(" ".join(("dao", *command)))
+
+
+def test_help_is_quick() -> None:
+    """`dao --help` imports nothing that takes long."""
+    code = (
+        "import sys\nfrom dao.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = ('numpy', 'pandas', 'zarr', 'pyarrow', 'anndata', 'torch', 'scanpy', 'rich')\n"
+        "print([m for m in heavy if m in sys.modules])"
+    )
     command = [sys.executable, "-c", code]
-    version = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_program_is_installed() -> None:
+    """The distribution has the program `dao`."""
+    (entry,) = entry_points(group="console_scripts", name="dao")
+    assert entry.load() is main
+
+
+def test_as_a_process(tmp_path: Path, store: Path) -> None:
+    """The program keeps stdout for results and stderr for errors; --version is the package's."""
+    version = subprocess.run([*PROGRAM, "--version"], capture_output=True, text=True, check=True)
     assert dao.__version__ in version.stdout
     missing = subprocess.run(
-        [*command, "info", str(tmp_path)], capture_output=True, text=True, check=False
+        [*PROGRAM, "info", str(tmp_path)], capture_output=True, text=True, check=False
     )
-    assert missing.returncode == 2
+    assert (missing.returncode, missing.stdout) == (2, "")
     assert missing.stderr.startswith("Error: ")
+    damage(store)
+    command = [*PROGRAM, "validate", str(store)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 1
 
 
-def test_demo(tmp_path: Path) -> None:
-    """The demo writes a sound store of real cells and trains as well from it as from memory."""
-    pytest.importorskip("torch")
-    pytest.importorskip("scanpy")
-    result = run("demo", "--keep", tmp_path / "demo")
-    assert result.exit_code == 0, result.output
-    assert "the same within noise" in result.output
-    assert "\x1b[" not in result.output
-    assert dao.validate_store(tmp_path / "demo" / "demo.dao").ok
-    assert dao.load_store(tmp_path / "demo" / "demo.dao").n_obs == 700
+def test_an_encoding_that_lacks_letters(tmp_path: Path, make_study: Make) -> None:
+    """A terminal that cannot show a name gets a '?' and plain lines, not a traceback."""
+    study = make_study(0)
+    study.obs["tissue"] = pd.Categorical(["Müller"] * study.n_obs)
+    dao.write_store(tmp_path / "s.dao", {"x": study}, progress=False)
+    result = subprocess.run(
+        [*PROGRAM, "info", str(tmp_path / "s.dao")],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert result.returncode == 0, result.stderr
+    assert "1: M?ller" in result.stdout.decode("ascii")
+
+
+def test_colours_on_a_terminal_only(store: Path) -> None:
+    """A terminal gets colours, unless NO_COLOR is set."""
+    env = {k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "FORCE_COLOR"}}
+    for extra, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+        ours, theirs = pty.openpty()
+        command = [*PROGRAM, "validate", str(store)]
+        env_now = {**env, "TERM": "xterm", **extra}
+        subprocess.run(command, stdout=theirs, stderr=subprocess.DEVNULL, check=True, env=env_now)
+        os.close(theirs)
+        shown = os.read(ours, 4096).decode()
+        os.close(ours)
+        assert "sound" in shown
+        assert ("\x1b[32m" in shown) is coloured
+
+
+def test_demo_without_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing package is answered with what to install."""
+    monkeypatch.delitem(sys.modules, "dao.cli.studies", raising=False)
+    monkeypatch.delattr(dao.cli, "studies", raising=False)
+    monkeypatch.setitem(sys.modules, "scanpy", None)
+    result = run("demo")
+    assert result.exit_code == 2
+    assert "pip install 'dao-store[demo]'" in result.stderr

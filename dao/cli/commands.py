@@ -14,7 +14,7 @@ EXIT_DAMAGED = 1
 EXIT_DISAGREES = 1
 
 
-@click.command()
+@click.command(short_help="Show what a store holds.")
 @click.argument("store", metavar="STORE")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 def info(store: str, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
@@ -35,7 +35,7 @@ def info(store: str, as_json: bool) -> None:  # noqa: FBT001 - click passes opti
     show(description)
 
 
-@click.command()
+@click.command(short_help="Check every byte of a store.")
 @click.argument("store", metavar="STORE")
 @click.option("--repair", is_flag=True, help="Remove what a killed writer left behind.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
@@ -49,14 +49,14 @@ def validate(store: str, repair: bool, as_json: bool) -> None:  # noqa: FBT001 -
     from dataclasses import asdict
 
     import dao
+    from dao.cli.terminal import console, printable
 
-    report = dao.validate_store(store, repair=repair)
+    with console(stderr=True).status("reading every byte"):
+        report = dao.validate_store(store, repair=repair)
     if as_json:
         click.echo(json.dumps({"ok": report.ok, **asdict(report)}, indent=1))
     else:
         from rich.text import Text
-
-        from dao.cli.terminal import console, printable
 
         verdict, *rest = printable(report).split("\n")
         style = "green" if report.ok else "bold red"
@@ -66,7 +66,7 @@ def validate(store: str, repair: bool, as_json: bool) -> None:  # noqa: FBT001 -
         sys.exit(EXIT_DAMAGED)
 
 
-@click.command()
+@click.command(short_help="Train on real cells from a store and from memory.")
 @click.option(
     "--keep", metavar="DIR", help="Keep the files and the store there: a new or empty folder."
 )

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["describe"]
 
+_FIRST_CATEGORIES = 10
+
 
 def describe(path: str) -> dict[str, Any]:
     """Return what a store holds as values that JSON can hold.
@@ -80,5 +82,6 @@ def _column(store: Store, name: str) -> dict[str, Any]:
         "dtype": column.dtype,
         "nullable": column.nullable,
         "n_categories": None if categories is None else len(categories),
-        "categories": categories,
+        # Not all: there may be as many as cells.
+        "first_categories": None if categories is None else categories[:_FIRST_CATEGORIES],
     }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["show"]
 
-_CATEGORIES_SHOWN = 4
+_WIDTH_OF_NAMES = 40
 
 
 def show(description: dict[str, Any]) -> None:
@@ -31,14 +31,10 @@ def show(description: dict[str, Any]) -> None:
     )
     to = console()
     to.print(text, soft_wrap=True)
-    to.print(
-        _feature_spaces(description),
-        _datasets(description),
-        _columns(description),
-        _history(description),
-        sep="",
-        end="",
-    )
+    for part in (_feature_spaces, _datasets, _columns, _history):
+        rows = part(description)
+        if rows.row_count:
+            to.print(rows, end="")
 
 
 def _feature_spaces(description: dict[str, Any]) -> Table:
@@ -77,17 +73,20 @@ def _datasets(description: dict[str, Any]) -> Table:
 
 
 def _columns(description: dict[str, Any]) -> Table:
-    result = table("obs column", "kind", ">categories", "values", "missing")
+    gaps = any(c["nullable"] for c in description["obs_columns"].values())
+    result = table("obs column", "kind", *(["missing"] if gaps else []), "categories")
     for name, column in description["obs_columns"].items():
-        categories = column["categories"]
         # The kind of a number says less than its dtype.
         kind = column["dtype"] if column["kind"] in {"int", "float", "other"} else column["kind"]
+        categories = ""
+        if column["n_categories"] is not None:
+            first = _listed(column["first_categories"], column["n_categories"])
+            categories = f"{column['n_categories']:,}: {first}"
         result.add_row(
             printable(name),
             kind,
-            "" if categories is None else f"{len(categories):,}",
-            "" if categories is None else printable(_listed(categories)),
-            "yes" if column["nullable"] else "",
+            *(["yes" if column["nullable"] else ""] if gaps else []),
+            printable(categories),
         )
     return result
 
@@ -112,8 +111,12 @@ def _matrix(row: dict[str, Any]) -> str:
     )
 
 
-def _listed(names: Sequence[object]) -> str:
-    """Return the first names and how many more there are."""
-    shown = ", ".join(str(n) for n in names[:_CATEGORIES_SHOWN])
-    rest = len(names) - _CATEGORIES_SHOWN
-    return f"{shown}, {rest:,} more" if rest > 0 else shown
+def _listed(names: Sequence[object], n_names: int | None = None) -> str:
+    """Return the first names, as many as fit beside other columns, and whether there are more."""
+    fitting: list[str] = []
+    for name in map(str, names):
+        if fitting and len(", ".join([*fitting, name])) > _WIDTH_OF_NAMES:
+            break
+        fitting.append(name)
+    total = len(names) if n_names is None else n_names
+    return ", ".join([*fitting, *(["..."] if len(fitting) < total else [])])

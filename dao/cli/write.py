@@ -23,13 +23,14 @@ _IN_OPTIONS = (
     (r"mode='(append|overwrite)'", r"--\1"),
     (r"write_store\(path, \{'first': a, 'second': b\}\)", "first=A.h5ad second=B.h5ad"),
     (r"write_store\(path, \{'my_id': source\}\)", "my_id=PATH"),
-    (r"(?<!\S)(features|layers?|obsm|profile|seed|memory)=", r"--\1="),
-    (r"(?<!\S)feature_key=", "--feature-key="),
-    (r"(?<!\S)(obs|cluster)_(columns|by)(?==|: )", r"--\1-\2"),
+    (r"(?<![^\s(])(features|layers?|obsm|profile|seed|memory)=", r"--\1="),
+    (r"(?<![^\s(])feature_key=", "--feature-key="),
+    (r"(?<![^\s(])obs_columns(?==|: )", "--obs-columns"),
+    (r"(?<![^\s(])cluster_by(?==|: )", "--cluster-by"),
 )
 
 
-@click.command()
+@click.command(short_help="Write files into a store.")
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.argument("store", metavar="STORE")
 @click.option("--organism", metavar="NAME", help="Organism of all sources, for example human.")
@@ -57,7 +58,11 @@ _IN_OPTIONS = (
     help="Keep rows with equal values together, so that such subsets read little; repeatable.",
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the shuffle."
+    "--seed",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Of the shuffle; 0 if not given.",
 )
 @click.option(
     "--profile",
@@ -66,7 +71,9 @@ _IN_OPTIONS = (
     show_default=True,
     help="For local disks, or fewer bytes but slower.",
 )
-@click.option("--memory", default="2GiB", show_default=True, help="Memory to stay within.")
+@click.option(
+    "--memory", metavar="SIZE", default="2GiB", show_default=True, help="Memory to stay within."
+)
 @click.option("--append", is_flag=True, help="Add the datasets to an existing store.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing store.")
 def write(sources: tuple[str, ...], store: str, **options: Any) -> None:
@@ -108,6 +115,7 @@ def _summarise(store: Store, seconds: float) -> None:
     from rich.text import Text
 
     from dao.cli.terminal import bytes_on_disk, console, printable
+    from dao.format.names import UNKNOWN_ORGANISM
     from dao.sizes import format_bytes
 
     manifest = store.manifest
@@ -117,7 +125,9 @@ def _summarise(store: Store, seconds: float) -> None:
     if n_new < n_datasets:
         n_obs = sum(d.n_obs for d in manifest.datasets[-n_new:])
         lines[0] += f" ({n_obs:,} in {_count(n_new, 'dataset')} added)"
-    lines += [f"{s.n_vars:,} features of {s.organism}" for s in manifest.feature_spaces]
+    for space in manifest.feature_spaces:
+        known = space.organism != UNKNOWN_ORGANISM
+        lines.append(f"{space.organism if known else 'no organism'}: {space.n_vars:,} features")
     size = format_bytes(bytes_on_disk(Path(store.path)))
     lines.append(f"{size} on disk, written in {seconds:.1f} s")
     body = "".join(f"\n  {printable(line)}" for line in lines)
