@@ -62,12 +62,10 @@ def load_store(
     (100, 300)
     """
     name = "zarrs" if backend == "auto" else backend
-    location = os.fspath(path)
+    decoder = find_backend(name)
+    location = _local(path, storage_options)
     budget = parse_bytes(memory)
-    if storage_options:
-        msg = "storage_options= are for URLs, which this version does not read."
-        raise ArgumentError(msg)
-    opened = find_backend(name).open(location, memory=budget, options=backend_options)
+    opened = decoder.open(location, memory=budget, options=backend_options)
     manifest = opened.manifest()
     known = {*manifest.obs_columns, *VIRTUAL_COLUMNS}
     for column in columns or ():
@@ -88,3 +86,14 @@ def load_store(
         name,
         budget,
     )
+
+
+def _local(path: object, storage_options: Mapping[str, Any] | None) -> str:
+    if not isinstance(path, str | os.PathLike):
+        msg = f"A store is opened by its path, not by {type(path).__name__}."
+        raise ArgumentError(msg)
+    location = str(os.fspath(path))
+    if "://" in location or storage_options:
+        msg = f"{location}: this version reads local folders only. Copy the store to one."
+        raise ArgumentError(msg)
+    return location

@@ -339,6 +339,21 @@ def test_not_a_store(tmp_path: Path) -> None:
             dao.load_store(tmp_path / name)
 
 
+def test_paths_that_are_none(tmp_path: Path, make_study: Make) -> None:
+    """URLs, lists and options of a backend that has none are errors that say so."""
+    with pytest.raises(errors.ArgumentError, match="local folders"):
+        dao.load_store("s3://bucket/atlas.dao")
+    with pytest.raises(errors.ArgumentError, match="local folders"):
+        dao.write_store("s3://bucket/atlas.dao", make_study())
+    with pytest.raises(errors.ArgumentError, match="list"):
+        dao.load_store([tmp_path])  # type: ignore[arg-type]
+    dao.write_store(tmp_path / "s.dao", make_study(), progress=False)
+    with pytest.raises(errors.ArgumentError, match="no option 'threads'"):
+        dao.load_store(tmp_path / "s.dao", threads=3)
+    with pytest.raises(errors.ArgumentError, match="memory"):
+        dao.load_store(tmp_path / "s.dao", memory="-1")
+
+
 def test_manifests_that_lie(tmp_path: Path, make_study: Make) -> None:
     """A newer version asks for an update; every other problem is listed at once."""
     path = tmp_path / "s.dao"
