@@ -89,8 +89,8 @@ def load_store(
 
 
 def _local(path: object, storage_options: Mapping[str, Any] | None) -> str:
-    if not isinstance(path, str | os.PathLike):
-        msg = f"A store is opened by its path, not by {type(path).__name__}."
+    if not isinstance(path, str | os.PathLike) or not str(path):
+        msg = f"A store is opened by its path, not by {path!r}."
         raise ArgumentError(msg)
     location = str(os.fspath(path))
     if "://" in location or storage_options:

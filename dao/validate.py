@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dao.backend import DenseRows, SparseRows, find_backend
-from dao.errors import DaoError
+from dao.errors import DaoError, FormatVersionError
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
-from dao.write.commit import LOCK_NAME, garbage, remove_all
+from dao.write.commit import garbage, write_lock
 
 if TYPE_CHECKING:
     import os
@@ -35,7 +35,10 @@ class Report:
     problems
         What is wrong and where, one sentence each; empty for a sound store.
     garbage
-        Files and folders that the manifest does not name; harmless.
+        Files and folders that the manifest does not name: left by a killed writer, or being
+        written at this moment. Harmless.
+    removed
+        Those of them that ``repair`` took away.
     n_obs, n_values, n_files
         What was read.
     """
@@ -43,6 +46,7 @@ class Report:
     path: str
     problems: list[str] = field(default_factory=list)
     garbage: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
     n_obs: int = 0
     n_values: int = 0
     n_files: int = 0
@@ -57,6 +61,7 @@ class Report:
         lines = [f"{self.path}: {'sound' if self.ok else 'DAMAGED'} ({read})"]
         lines += [f"  {p}" for p in self.problems]
         lines += [f"  not part of the store (--repair removes it): {g}" for g in self.garbage]
+        lines += [f"  removed: {r}" for r in self.removed]
         return "\n".join(lines)
 
 
@@ -78,23 +83,28 @@ def validate_store(path: str | os.PathLike[str], *, repair: bool = False) -> Rep
     ------
     dao.errors.StoreNotFoundError
         If there is no store.
+    dao.errors.FormatVersionError
+        If a newer dao wrote it.
+    dao.errors.StoreBusyError
+        If ``repair`` is asked for while another process is writing.
     """
     report = Report(str(path))
     root = Path(path)
     try:
         reader = find_backend("zarr").open(str(root), memory=1 << 30, options={})
     except (DaoError, OSError) as error:
-        if not (root / "dao.json").is_file():
+        if isinstance(error, FormatVersionError) or not (root / "dao.json").is_file():
             raise
         report.problems.append(str(error))
         return report
     manifest = reader.manifest()
-    left = garbage(root, manifest)
+    found = [str(p.relative_to(root)) for p in garbage(root, manifest)]
     if repair:
-        remove_all(left)
-        (root / LOCK_NAME).unlink(missing_ok=True)
+        # The right to write takes the garbage away; what another process is writing is none.
+        with write_lock(root, mode="append"):
+            report.removed = found
     else:
-        report.garbage = [str(p.relative_to(root)) for p in left]
+        report.garbage = found
     _check_tables(reader, manifest, report)
     for dataset in manifest.datasets:
         report.n_obs += dataset.n_obs

@@ -302,12 +302,18 @@ def test_interrupted_writer(tmp_path: Path) -> None:
     assert not (tmp_path / "s.dao").exists()
 
 
-def test_two_writers(tmp_path: Path, make_study: Make) -> None:
-    """The second writer is told that there is a first one, who goes on undisturbed."""
+@pytest.mark.parametrize("mode", ["create", "overwrite"])
+def test_two_writers(tmp_path: Path, make_study: Make, mode: str) -> None:
+    """The second writer, or a repair, is told of the first one, who goes on undisturbed."""
     path = tmp_path / "s.dao"
-    process = start_slow_write(path, "create")
+    if mode == "overwrite":
+        dao.write_store(path, make_study(), progress=False)
+    process = start_slow_write(path, mode)
     with pytest.raises(errors.StoreBusyError, match="Another process"):
         dao.write_store(path, {"a": make_study()}, mode="overwrite", progress=False)
+    if (path / "dao.json").exists():  # else there is nothing to repair yet
+        with pytest.raises(errors.StoreBusyError, match="Another process"):
+            dao.validate_store(path, repair=True)
     process.communicate(timeout=120)
     assert process.returncode == 0
     assert dao.load_store(path).datasets == ["slow"]
@@ -345,8 +351,11 @@ def test_paths_that_are_none(tmp_path: Path, make_study: Make) -> None:
         dao.load_store("s3://bucket/atlas.dao")
     with pytest.raises(errors.ArgumentError, match="local folders"):
         dao.write_store("s3://bucket/atlas.dao", make_study())
-    with pytest.raises(errors.ArgumentError, match="list"):
-        dao.load_store([tmp_path])  # type: ignore[arg-type]
+    for bad in ("", None, [tmp_path]):
+        with pytest.raises(errors.ArgumentError, match="path"):
+            dao.load_store(bad)  # type: ignore[arg-type]
+        with pytest.raises(errors.ArgumentError, match="path"):
+            dao.write_store(bad, make_study())  # type: ignore[arg-type]
     dao.write_store(tmp_path / "s.dao", make_study(), progress=False)
     with pytest.raises(errors.ArgumentError, match="no option 'threads'"):
         dao.load_store(tmp_path / "s.dao", threads=3)
@@ -366,6 +375,8 @@ def test_manifests_that_lie(tmp_path: Path, make_study: Make) -> None:
 
     with pytest.raises(errors.FormatVersionError, match="pip install --upgrade"):
         load(format_version=2)
+    with pytest.raises(errors.FormatVersionError):
+        dao.validate_store(path)
     dataset = {**good["datasets"][0], "path": "../../etc", "organism": "nobody", "n_obs": -1}
     with pytest.raises(errors.FormatError) as caught:
         load(datasets=[dataset], generation="one")

@@ -18,7 +18,6 @@ from dao.write.progress import progress_report
 from dao.write.source import normalise_sources
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Mapping, Sequence
 
     from dao.store import Store
@@ -178,6 +177,9 @@ def _check_path(
 ) -> Path:
     if client is not None:
         msg = "client= (writing on a cluster) is not in this version; leave it out."
+        raise ArgumentError(msg)
+    if not isinstance(path, str | os.PathLike) or not str(path):
+        msg = f"A store is written to a path, not to {path!r}."
         raise ArgumentError(msg)
     if "://" in str(path) or storage_options:
         msg = f"{path}: this version writes to local folders only. Write there and copy the store."
