@@ -17,8 +17,24 @@ exclude_patterns = ["_build"]
 # Types come from the signatures, so docstrings do not repeat them.
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
+autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+default_role = "py:obj"  # `dao.Store` in a docstring is a link
+
+# Nobody makes these but dao itself, so their arguments are no interface.
+MADE_BY_DAO = {"dao.Generator", "dao.Store"}
+# Public for other rooms of dao alone.
+PLUMBING = {
+    "begin",
+    "feature_positions",
+    "full_batches_only",
+    "iterate",
+    "matrix_infos",
+    "mean_nnz",
+    "obs_column",
+    "stored_row_bytes",
+}
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
@@ -26,3 +42,10 @@ myst_heading_anchors = 3
 html_theme = "sphinx_book_theme"
 html_title = f"dao {release}"
 html_copy_source = False
+
+
+def setup(app):
+    app.connect("autodoc-skip-member", lambda *a: a[2] in PLUMBING or None)
+    app.connect(
+        "autodoc-process-signature", lambda *a: ("()", None) if a[2] in MADE_BY_DAO else None
+    )
