@@ -63,11 +63,12 @@ def load_store(
     """
     name = "zarrs" if backend == "auto" else backend
     decoder = find_backend(name)
-    location = _local(path, storage_options)
+    location = _location(path, storage_options, any_url=backend not in {"auto", "zarr", "zarrs"})
     budget = parse_bytes(memory)
     opened = decoder.open(location, memory=budget, options=backend_options)
     manifest = opened.manifest()
     known = {*manifest.obs_columns, *VIRTUAL_COLUMNS}
+    columns = [columns] if isinstance(columns, str) else columns
     for column in columns or ():
         if column not in known:
             msg = f"columns: there is no obs column {column!r}.{near_matches(column, known)}"
@@ -88,12 +89,12 @@ def load_store(
     )
 
 
-def _local(path: object, storage_options: Mapping[str, Any] | None) -> str:
+def _location(path: object, storage_options: Mapping[str, Any] | None, *, any_url: bool) -> str:
     if not isinstance(path, str | os.PathLike) or not str(path):
         msg = f"A store is opened by its path, not by {path!r}."
         raise ArgumentError(msg)
     location = str(os.fspath(path))
-    if "://" in location or storage_options:
+    if ("://" in location and not any_url) or storage_options:
         msg = f"{location}: this version reads local folders only. Copy the store to one."
         raise ArgumentError(msg)
     return location

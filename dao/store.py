@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from dao.selection import Selection
 from dao.where import And, Expression, Not, check, evaluate, parse, values_test
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import tensorflow as tf
     from anndata import AnnData
@@ -208,6 +209,9 @@ class Store:
             If ``where`` cannot be understood.
         """
         conditions: list[Expression] = []
+        if exclude is not None and not isinstance(exclude, Mapping):
+            msg = "exclude= takes columns and values, as in exclude={'disease': 'cancer'}."
+            raise ArgumentError(msg)
         if where is not None:
             if not isinstance(where, str):
                 msg = f"where must be text, not {type(where).__name__}."

@@ -166,6 +166,8 @@ def test_nothing_is_left(store: dao.Store) -> None:
         ({"where": "cell_type in 'B'"}, errors.ExpressionError, "list"),
         ({"where": "stage < 'never'"}, errors.UnknownValueError, "early"),
         ({"where": 3}, errors.ArgumentError, "text"),
+        ({"exclude": ["a"]}, errors.ArgumentError, "exclude"),
+        ({"cell_type": {"B": 1}}, errors.ExpressionError, "list of values"),
         ({"where": "(" * 500 + "doublet" + ")" * 500}, errors.ExpressionError, "Cannot"),
     ],
 )

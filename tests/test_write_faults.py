@@ -135,6 +135,7 @@ def test_obs_types_that_conflict(tmp_path: Path, make_study: Make) -> None:
         ({"features": ["G1", "G1"]}, "twice"),
         ({"memory": "much"}, "memory"),
         ({"seed": -1}, "seed"),
+        ({"seed": True}, "seed"),
         ({"layers": ["a", "a"]}, "layers"),
         ({"layers": ["nope"]}, "nope"),
         ({"obsm": ["X_pcb"]}, "Did you mean 'X_pca'"),
@@ -162,6 +163,12 @@ def test_sources_that_are_none(tmp_path: Path, make_study: Make) -> None:
         ({"score": "batch"}, "already"),
     ):
         refused(tmp_path, errors.DaoError, match, dao.Source(study, obs=obs))
+    for subset, match in (
+        ("celltype == 'B'", "cell_type"),
+        ("cell_type == 'X'", "No cell"),
+        (3, "text"),
+    ):
+        refused(tmp_path, errors.DaoError, match, dao.Source(study, subset=subset))
     refused(tmp_path, errors.ArgumentError, "constant", dao.Source(study, constants={"score": 1}))
 
 
@@ -397,3 +404,26 @@ def test_seed_decides_the_order(tmp_path: Path, make_study: Make) -> None:
         for i, s in enumerate((1, 1, 2))
     ]
     assert orders[0] == orders[1] != orders[2]
+
+
+@pytest.mark.parametrize("backend", ["zarr", "zarrs"])
+def test_files_that_go_while_a_reader_is_open(
+    tmp_path: Path, make_study: Make, backend: str
+) -> None:
+    """A shard that is deleted, or a store that is replaced, is an error for an open reader."""
+    path = tmp_path / "s.dao"
+    dao.write_store(path, {"a": make_study(0)}, progress=False)
+    store = dao.load_store(path, backend)
+    before = store.to_anndata().X.sum()
+    assert before > 0
+    shard = path / "datasets" / "a" / "X" / "data" / "c" / "0"
+    content = shard.read_bytes()
+    shard.unlink()
+    with pytest.raises(errors.CorruptStoreError, match="missing"):
+        store.to_anndata()
+    shard.write_bytes(content)
+    assert store.to_anndata().X.sum() == before
+    for seed in (1, 2):
+        dao.write_store(path, {"a": make_study(seed)}, mode="overwrite", progress=False)
+        with pytest.raises(errors.CorruptStoreError):
+            store.to_anndata()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import google_crc32c
 import numpy as np
@@ -29,12 +29,11 @@ _CRC_BYTES = 4
 
 
 class ShardChecks:
-    """Remembers which shards and inner chunks of a store were found sound."""
+    """Looks at shards before they are read; remembers which inner chunks were found sound."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._lock = threading.Lock()
-        self._shards: dict[str, NDArray[np.bool_]] = {}
         self._chunks: dict[str, NDArray[np.bool_]] = {}
 
     def check_sizes(self, path: str, array: ArrayInfo, chunks: NDArray[np.int64]) -> None:
@@ -45,9 +44,8 @@ class ShardChecks:
         dao.errors.CorruptStoreError
             If one is missing or has another size.
         """
-        sound = self._known(self._shards, path, len(array.shard_sizes))
-        shards = np.unique(chunks // (array.shard // array.chunk))
-        for shard in shards[~sound[shards]]:
+        # Looked at on every request: a file that was there yesterday may be gone today.
+        for shard in np.unique(chunks // (array.shard // array.chunk)):
             if array.shard_sizes[shard] == 0:
                 continue
             file = self._root / shard_path(path, array, int(shard))
@@ -60,7 +58,6 @@ class ShardChecks:
                 wanted = array.shard_sizes[shard]
                 msg = f"{file} has {size:,} bytes instead of {wanted:,}. Restore it from a copy."
                 raise CorruptStoreError(msg)
-            sound[shard] = True
 
     def check_chunks(self, path: str, array: ArrayInfo, chunks: NDArray[np.int64]) -> None:
         """Compare sizes, and the crc32c of each inner chunk that was not read before.
@@ -71,7 +68,7 @@ class ShardChecks:
             If a shard is missing or resized, or a chunk's bytes were altered.
         """
         self.check_sizes(path, array, chunks)
-        sound = self._known(self._chunks, path, array.n_chunks)
+        sound = self._known(path, array.n_chunks)
         fresh = chunks[~sound[chunks]]
         if not len(fresh):
             return
@@ -93,10 +90,9 @@ class ShardChecks:
                         raise CorruptStoreError(msg)
         sound[fresh] = True
 
-    def _known(self, known: dict[str, Any], path: str, size: int) -> NDArray[np.bool_]:
+    def _known(self, path: str, size: int) -> NDArray[np.bool_]:
         with self._lock:
-            flags: NDArray[np.bool_] = known.setdefault(path, np.zeros(size, np.bool_))
-            return flags
+            return self._chunks.setdefault(path, np.zeros(size, np.bool_))
 
 
 def shard_path(path: str, array: ArrayInfo, shard: int) -> str:

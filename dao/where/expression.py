@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from dao.errors import ExpressionError
+
 __all__ = [
     "TEXT_METHODS",
     "And",
@@ -76,6 +78,9 @@ def values_test(column: str, values: Any) -> Test:
         listed = list(values)
     else:
         listed = [values]
+    if isinstance(values, Mapping) or any(isinstance(v, list | dict | set) for v in listed):
+        msg = f"{column!r} is held against {values!r}: give a value, or a list of values."
+        raise ExpressionError(msg)
     plain = tuple(v.item() if isinstance(v, np.generic) else v for v in listed)
     return Test(column, "in", plain)
 

@@ -66,12 +66,14 @@ def write_lock(root: Path, *, mode: str) -> Iterator[Manifest | None]:
 
 def commit(root: Path, manifest: Manifest) -> None:
     """Make a new generation the store's content, durably and at once."""
+    text = manifest.to_json()
+    Manifest.from_json(text)  # what cannot be read again must not replace what can
     for path in _new_files(root, manifest):
         _fsync(path)
     for folder in [root, *(p for r in _ROOMS for p in (root / r).rglob("*") if p.is_dir())]:
         _fsync(folder)
     staged = root / f".{MANIFEST_NAME}.new"
-    staged.write_text(manifest.to_json(), encoding="utf-8")
+    staged.write_text(text, encoding="utf-8")
     _fsync(staged)
     staged.replace(root / MANIFEST_NAME)
     _fsync(root)

@@ -109,7 +109,9 @@ def write_generation(
 def _write_dataset(
     job: Job, study: Study, space: pd.Index, advance: Callable[[int], None]
 ) -> DatasetInfo:
-    path = _fresh(job.root, f"datasets/{study.id}", job.generation)
+    # A folder of an older generation is never used again: a reader may still be open on it.
+    suffix = "" if job.generation == 1 else f".g{job.generation}"
+    path = _fresh(job.root, f"datasets/{study.id}{suffix}", job.generation)
     group = write_group(job.root, path, {"dao": {"id": study.id}})
     for container in sorted({n.partition("/")[0] for n in job.matrices}):
         attributes = {"encoding-type": "dict", "encoding-version": "0.1.0"}

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from dao.errors import SourceError, UnknownColumnError, near_matches
+from dao.errors import ArgumentError, SourceError, UnknownColumnError, near_matches
 from dao.format.names import UNKNOWN_ORGANISM, canonical_organism
 from dao.obs import frame_columns
 from dao.samplers.rng import permutation
-from dao.where import evaluate, parse
+from dao.where import check, evaluate, parse
 from dao.write.align import SourceFeatures, source_features
 from dao.write.matrices import RowOrder
 from dao.write.obs import ObsTable, encode_obs, prepare_obs
@@ -108,8 +108,13 @@ def _row_order(
 ) -> NDArray[np.int64]:
     rows = np.arange(len(obs), dtype=np.int64)
     if source.subset is not None:
-        columns = frame_columns(obs)
-        rows = rows[evaluate(parse(source.subset), columns, len(obs))]
+        if not isinstance(source.subset, str):
+            msg = f"subset of {source.label} must be an expression as text."
+            raise ArgumentError(msg)
+        columns, expression = frame_columns(obs), parse(source.subset)
+        known = {name: column.info for name, column in columns.items()}
+        check(expression, known, lambda name: columns[name].categories or ())
+        rows = rows[evaluate(expression, columns, len(obs))]
     if shuffle:
         rows = rows[permutation(len(rows), seed, str(source.id))]
     for column in reversed(cluster_by):

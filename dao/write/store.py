@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dao.errors import ArgumentError
 from dao.format.encodings import PROFILES
 from dao.sizes import parse_bytes
@@ -116,7 +118,7 @@ def write_store(
         if value not in allowed:
             msg = f"{name}={value!r}: give one of {', '.join(map(repr, allowed))}."
             raise ArgumentError(msg)
-    if not isinstance(seed, int) or seed < 0:
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         msg = f"seed={seed!r}: give a whole number of at least 0."
         raise ArgumentError(msg)
     job = Job(
@@ -129,7 +131,7 @@ def write_store(
         obs_columns=None if obs_columns is None else _names("obs_columns", obs_columns),
         shuffle=bool(shuffle),
         cluster_by=() if cluster_by is None else _names("cluster_by", cluster_by),
-        seed=seed,
+        seed=int(seed),
         profile=profile,
         memory=parse_bytes(memory),
     )
@@ -141,7 +143,7 @@ def write_store(
             obs_columns=job.obs_columns,
             shuffle=job.shuffle,
             cluster_by=job.cluster_by,
-            seed=seed,
+            seed=int(seed),
         )
         for source in given
     ]
