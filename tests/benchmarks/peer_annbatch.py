@@ -20,31 +20,31 @@ import anndata as ad
 import numpy as np
 import zarr
 from annbatch import DatasetCollection, Loader
-from timing import Build, peak_bytes, report, stored, time_epochs
+from timing import Build, add_options, peak_bytes, report, stored, time_epochs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-def build(atlas: Path, store: Path) -> None:
+def build(args: argparse.Namespace) -> None:
     """Write annbatch's shuffled collection."""
-    files = json.loads((atlas / "atlas.json").read_text())["files"]
+    files = json.loads((args.atlas / "atlas.json").read_text())["files"]
     started = time.perf_counter()
-    collection = DatasetCollection(str(store), mode="a")
-    collection.add_adatas([str(atlas / file) for file in files], rng=np.random.default_rng(0))
+    collection = DatasetCollection(str(args.store), mode="a")
+    collection.add_adatas([str(args.atlas / file) for file in files], rng=np.random.default_rng(0))
     seconds = time.perf_counter() - started
-    report(Build("annbatch", seconds, peak_bytes(), *stored(store)))
+    report(Build(seconds, peak_bytes(), *stored(args.store)))
 
 
-def stream(store: Path, args: argparse.Namespace) -> None:
+def stream(args: argparse.Namespace) -> None:
     """Time the shuffled stream; dense batches are cut out of the sparse ones, as users have to."""
 
-    def load(group: zarr.Group) -> ad.AnnData:
-        x = ad.io.sparse_dataset(group["X"])
-        return ad.AnnData(X=x, obs=ad.io.read_elem(group["obs"])[args.obs_keys])
+    def open_epochs(obs_keys: list[str]) -> Callable[[], Iterator[dict[str, Any]]]:
+        def load(group: zarr.Group) -> ad.AnnData:
+            x = ad.io.sparse_dataset(group["X"])
+            return ad.AnnData(X=x, obs=ad.io.read_elem(group["obs"])[obs_keys])
 
-    def open_epochs() -> Callable[[], Iterator[dict[str, Any]]]:
-        collection = DatasetCollection(str(store), mode="r")
+        collection = DatasetCollection(str(args.store), mode="r")
         loader = Loader(
             chunk_size=args.chunk_size,
             preload_nchunks=args.preload_nchunks,
@@ -59,15 +59,7 @@ def stream(store: Path, args: argparse.Namespace) -> None:
         columns = var_names.get_indexer(json.loads(args.genes.read_text())["chosen"])
         return lambda: ({**b, "X": b["X"][:, columns].toarray()} for b in loader)
 
-    report(
-        time_epochs(
-            open_epochs,
-            reader="annbatch",
-            x_format="dense" if args.genes else "csr",
-            settings=f"{args.chunk_size} x {args.preload_nchunks}",
-            seconds=args.seconds,
-        )
-    )
+    report(time_epochs(open_epochs, args))
 
 
 def main() -> None:
@@ -81,17 +73,12 @@ def main() -> None:
     command.add_argument("store", type=Path)
     command.add_argument("--chunk-size", type=int, default=512)
     command.add_argument("--preload-nchunks", type=int, default=32)
-    command.add_argument("--batch-size", type=int, default=4096)
-    command.add_argument("--obs-keys", nargs="*", default=["cell_type", "donor_id"])
     command.add_argument("--genes", type=Path, help="atlas.json: give its chosen genes, dense")
-    command.add_argument("--seconds", type=float, default=3.0)
+    add_options(command)
     args = parser.parse_args()
     zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"})
     with ad.settings.override(remove_unused_categories=False):
-        if args.command == "build":
-            build(args.atlas, args.store)
-        else:
-            stream(args.store, args)
+        (build if args.command == "build" else stream)(args)
 
 
 if __name__ == "__main__":

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from jobs import JOBS, PEERS
 from rich.table import Table
+from scenarios import SCENARIOS
+from words import NONE, figure, in_order, size, thousands
 
 if TYPE_CHECKING:
-    from timing import Build, Stream
-
-NOTES = """\
-Every figure is from a process of its own; the readers take turns, and the ratios compare runs of
-the same round. Timed are whole shuffled epochs after a first one, so the page cache is warm. All
-readers hand out the same obs columns, and in the first epoch the number of cells and the sum of
-all counts were checked. annbatch runs as its documentation advises: zarrs, its own pre-shuffled
-collection with default chunks and shards, its loader used directly; "512 x 32" is 32 random runs
-of 512 rows preloaded and shuffled together, its default. It has no choice of genes while reading,
-so its dense batches are cut out of the sparse ones; a collection written with `var_subset` would
-be faster, for that one set of genes.
-"""
+    from results import Results
 
 
 @dataclass(slots=True)
@@ -50,106 +39,133 @@ class Sheet:
         return "\n".join([f"## {self.title}\n", *("| " + " | ".join(x) + " |" for x in lines), ""])
 
 
-def sheets(
-    builds: list[Build], rounds: list[list[Stream]], *, nnz: int, versions: dict[str, str]
-) -> list[Sheet]:
-    """Return the tables of one benchmark: reading, reading round by round, writing, the machine.
-
-    Parameters
-    ----------
-    builds
-        The cost of each reader's store.
-    rounds
-        The streams of each round, always in the same order.
-    nnz
-        Non-zero values in the atlas.
-    versions
-        Reader to the versions it ran with.
-    """
-    return [*_reading(rounds), _writing(builds, nnz), _machine(versions)]
+def sheets(results: Results) -> list[Sheet]:
+    """Return all tables of a run."""
+    return [
+        scenarios(results),
+        peers(results),
+        streams(results),
+        stores(results),
+        machine(results),
+    ]
 
 
-def _reading(rounds: list[list[Stream]]) -> list[Sheet]:
-    header = ("X", "reader", "cells/s", "dao/this", "peak memory", "first batch")
-    medians = Sheet("Reading, shuffled", header)
-    each = Sheet("Reading, round by round", ("X", "reader", "1,000 cells/s", "dao/this"))
-    for streams in zip(*rounds, strict=True):
-        one = streams[0]
-        name = one.x_format, f"{one.reader}, {one.settings}"
-        speeds = [stream.cells_per_s for stream in streams]
-        ours = [
-            next(s.cells_per_s for s in others if (s.reader, s.x_format) == ("dao", one.x_format))
-            for others in rounds
+def scenarios(results: Results) -> Sheet:
+    """Return what is asked of dao and what was measured."""
+    sheet = Sheet("Targets", ("scenario", "median", "range", "least", "aim", "verdict"))
+    for scenario in SCENARIOS:
+        values = results.figures(scenario)
+        middle = median(values) if values else None
+        shown = [figure(x, scenario.unit) for x in (middle, scenario.least, scenario.aim)]
+        ends = NONE
+        if len(values) > 1:
+            ends = " to ".join(figure(x, scenario.unit) for x in (min(values), max(values)))
+        verdict = scenario.verdict(middle)
+        sheet.rows.append((f"{scenario.title} (`{scenario.name}`)", shown[0], ends, *shown[1:]))
+        sheet.rows[-1] = (*sheet.rows[-1], verdict)
+    return sheet
+
+
+def peers(results: Results) -> Sheet:
+    """Return all readers of the whole atlas, shuffled, in CSR."""
+    header = ("reader", "how", "cells/s", "dao/this", "peak memory", "first batch")
+    sheet = Sheet("Readers, the same shuffled stream", header)
+    for job, name, how in PEERS:
+        speeds = results.values(job, "cells_per_s")
+        if not speeds:
+            reason = results.errors.get(job) or results.setting.missing.get(job.split("/")[0])
+            sheet.rows.append((name, how, f"not measured: {reason or 'left out'}", *[NONE] * 3))
+            continue
+        ratios = [
+            ours["cells_per_s"] / this["cells_per_s"]
+            for measured in results.rounds
+            if (ours := measured.get("dao/csr")) and (this := measured.get(job))
         ]
-        ratios = [our / speed for our, speed in zip(ours, speeds, strict=True)]
-        memory = max(stream.peak_bytes for stream in streams)
-        start = median(stream.first_batch_s for stream in streams)
-        middle = thousands(median(speeds)), f"{median(ratios):.2f}"
-        medians.rows.append((*name, *middle, size(memory), f"{start:.2f} s"))
-        in_order = (
-            " · ".join(f"{x / 1000:.3g}" for x in speeds),
-            " · ".join(f"{x:.2f}" for x in ratios),
-        )
-        each.rows.append((*name, *in_order))
-    return [medians, each]
-
-
-def _writing(builds: list[Build], nnz: int) -> Sheet:
-    header = ("store", "time", "memory", "on disk", "bytes per nnz", "files")
-    sheet = Sheet("Writing, from the h5ad files", header)
-    for build in builds:
         sheet.rows.append(
             (
-                build.reader,
-                f"{build.seconds:.1f} s",
-                size(build.peak_bytes),
-                size(build.stored_bytes),
-                f"{build.stored_bytes / nnz:.2f}",
-                f"{build.stored_files:,}",
+                name,
+                how,
+                thousands(median(speeds)),
+                f"{median(ratios):.2f}" if ratios else NONE,
+                size(max(results.values(job, "peak_bytes"))),
+                f"{results.median(job, 'first_batch_s'):.2f} s",
             )
         )
     return sheet
 
 
-def _machine(versions: dict[str, str]) -> Sheet:
-    sheet = Sheet("Machine", ("what", "figure"))
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    sheet.rows += [
-        ("processor", models[0] if models else platform.machine()),
-        ("cores", str(os.cpu_count())),
-        ("memory", size(memory)),
-        ("system", platform.system()),
-        ("transparent huge pages", huge_pages()),
-        *versions.items(),
-    ]
+def streams(results: Results) -> Sheet:
+    """Return the speed of every stream, round by round."""
+    header = ("tool", "what", "cells/s", "1,000 cells/s, round by round", "peak memory")
+    sheet = Sheet("Streams, absolute", header)
+    for job in JOBS:
+        speeds = results.values(job.name, "cells_per_s")
+        if speeds:
+            memory = size(max(results.values(job.name, "peak_bytes")))
+            row = (job.tool, job.title, thousands(median(speeds)), in_order(speeds), memory)
+            sheet.rows.append(row)
     return sheet
 
 
-def thousands(value: float) -> str:
-    """Return a speed with the three digits that mean something."""
-    return f"{float(f'{value:.3g}'):,.0f}"
+def stores(results: Results) -> Sheet:
+    """Return the cost of writing, of keeping and of opening a store."""
+    header = ("tool", "what", "time", "round by round", "memory", "on disk", "bytes per nnz")
+    sheet = Sheet("Stores: writing, size, opening", header)
+    for job in JOBS:
+        seconds = [] if job.gives else results.values(job.name, "seconds")
+        stored = results.median(job.name, "stored_bytes")
+        memory = results.values(job.name, "peak_bytes")
+        if not seconds and stored is None:
+            continue
+        each = " · ".join(f"{x:.3g}" for x in seconds)
+        sheet.rows.append(
+            (
+                job.tool,
+                job.title,
+                f"{median(seconds):.3g} s" if seconds else NONE,
+                each or NONE,
+                size(max(memory)) if memory else NONE,
+                NONE if stored is None else size(stored),
+                NONE if stored is None else f"{stored / results.setting.nnz:.2f}",
+            )
+        )
+        for what, name in (("with_imports_s", "with imports"), ("again_s", "again, same process")):
+            if also := results.values(job.name, what):
+                shown = f"{median(also):.3g} s", " · ".join(f"{x:.3g}" for x in also)
+                sheet.rows.append((job.tool, f"{job.title}, {name}", *shown, NONE, NONE, NONE))
+    return sheet
 
 
-def size(n: float) -> str:
-    """Return a number of bytes for people."""
-    for unit in ("B", "KiB", "MiB"):
-        if n < 1024:
-            return f"{n:.0f} {unit}"
-        n /= 1024
-    return f"{n:.2f} GiB"
+def machine(results: Results) -> Sheet:
+    """Return what it ran on."""
+    setting = results.setting
+    return Sheet(
+        "Machine", ("what", "figure"), [*setting.machine.items(), *setting.versions.items()]
+    )
 
 
-def huge_pages() -> str:
-    """Return when Linux gives out huge pages, which decides the price of fresh large arrays."""
-    file = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-    choices = file.read_text() if file.exists() else "[unknown]"
-    return choices.partition("[")[2].partition("]")[0]
-
-
-def page(title: str, command: str, tables: list[Sheet]) -> str:
-    """Return the whole page of documentation."""
-    intro = f"# Benchmarks\n\n{title}. To measure it again:\n\n```sh\n{command}\n```\n\n{NOTES}\n"
-    return intro + "\n".join(table.markdown() for table in tables)
+def noise(results: Results) -> str:
+    """Return in words how far the rounds differ, and what the reason may be."""
+    spreads = {}
+    for job in JOBS:
+        speeds = results.values(job.name, "cells_per_s")
+        if len(speeds) > 1:
+            spreads[f"{job.tool}, {job.title}"] = (max(speeds) - min(speeds)) / median(speeds)
+    if not spreads:
+        return "One round tells nothing about noise: do not trust these figures further than that."
+    worst, spread = max(spreads.items(), key=lambda item: item[1])
+    text = (
+        f"Noise: between the fastest and the slowest of {len(results.rounds)} rounds the same "
+        f"stream differed by {median(spreads.values()):.0%} in the median and by {spread:.0%} at "
+        f"most ({worst})."
+    )
+    if results.noise:
+        stolen, others = (max(x[what] for x in results.noise) for what in ("stolen", "others"))
+        text += (
+            f" In the worst round the hypervisor took {stolen:.1%} of the processors' time and "
+            f"other processes {others:.1%}."
+        )
+    return text + (
+        " Ratios within a round suffer less than the speeds themselves, which is why they are "
+        "what is judged; a difference smaller than the range of a row means nothing."
+    )

@@ -1,159 +1,187 @@
-"""Compare dao with annbatch on a synthetic atlas, and print or write the table.
+"""Compare dao with its peers on a synthetic atlas, and write docs/benchmarks.md.
 
-    python tests/benchmarks/run.py                            50,000 cells, about five minutes
-    python tests/benchmarks/run.py --out docs/benchmarks.md
-    python tests/benchmarks/run.py --quick                    does it run at all?
+    python tests/benchmarks/run.py                       everything, about half an hour
+    python tests/benchmarks/run.py --quick               tiny, only to see that it runs
+    python tests/benchmarks/run.py --only csr dense      some scenarios ("peers": all readers)
+    python tests/benchmarks/run.py --rebuild             write all stores anew before
+    python tests/benchmarks/run.py --page FILE.jsonl     only the page, of an earlier run
 
-The first full run makes an environment for annbatch, `.venv-annbatch`, beside the Makefile.
+Only a whole run of the default size writes the documentation by itself; --out says where else.
+Peers get environments of their own beside the Makefile, made when they are missing; a peer that
+cannot be installed is left out. What is measured is kept in the folder of the atlas at once, so
+Ctrl-C ends a run early and loses nothing.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atlas import SUMMARY, Atlas
-from peer_env import annbatch_python
-from report import page, sheets
+from jobs import JOBS, Job
+from labels import rare_type
+from machine import PACKAGES, Ticks, describe_machine, versions
+from options import PHASES, parse
+from page import write_page
+from peer_env import ENVIRONMENTS, OWN, peer_python
+from report import sheets
+from results import Results, Setting
 from rich.console import Console
-from timing import Build, Stream
+from runner import HERE, STORES, JobError, Runner, run
+from scenarios import chosen
 
-HERE = Path(__file__).parent
-VENV = HERE.parents[1] / ".venv-annbatch"
-PACKAGES = {
-    "dao": ("dao-store", "anndata", "numba", "numpy", "scipy", "zarr", "zarrs"),
-    "annbatch": ("annbatch", "anndata", "numpy", "scipy", "zarr", "zarrs"),
-}
+if TYPE_CHECKING:
+    import argparse
 
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """One of the compared packages: the interpreter it runs in, its script and its store."""
-
-    name: str
-    python: Path
-    script: str
-    store: Path
-
-    def call(self, *args: str | Path) -> dict[str, Any]:
-        """Run the script in a fresh process and return what it measured."""
-        return run(self.python, HERE / self.script, *args)
-
-    def versions(self) -> str:
-        """Return the versions of Python and of the packages that matter."""
-        code = (
-            "import json, platform, sys; from importlib.metadata import distributions\n"
-            "have = {d.name: d.version for d in distributions()}\n"
-            "names = [f'{n} {have[n]}' for n in sys.argv[1:] if n in have]\n"
-            "text = ', '.join(['Python ' + platform.python_version(), *names])\n"
-            "print(json.dumps({'text': text}))"
-        )
-        return str(run(self.python, "-c", code, *PACKAGES[self.name])["text"])
+DOCS = HERE.parents[1] / "docs" / "benchmarks.md"
+WHOLE = (200_000, 30_000, 4096)  # cells, genes, batch size of the documentation
+PRELOAD = 512 * 32  # rows that annbatch's default loads together
+# Where nobody looks at a terminal, tables need not be squeezed into its width.
+CONSOLE = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 180)
 
 
-def run(python: Path, *args: str | Path) -> dict[str, Any]:
-    """Return the JSON that a process printed as its last line."""
-    env = dict(os.environ)
-    if python != Path(sys.executable):
-        env.pop("PYTHONPATH", None)  # it is about this environment, not about that one
-    done = subprocess.run([python, *args], capture_output=True, text=True, env=env, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(map(str, args))}\n{done.stderr}")
-    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return measured
+def interpreters(options: argparse.Namespace) -> tuple[dict[str, Path], dict[str, str]]:
+    """Return the interpreter of each tool that can run, and why the others cannot."""
+    pythons: dict[str, Path] = {}
+    missing: dict[str, str] = {}
+    given = dict(item.split("=", 1) for item in options.python)
+    for tool in [*OWN, *ENVIRONMENTS]:
+        if tool in options.without:
+            missing[tool] = "not wanted"
+            continue
+        if tool in given:
+            pythons[tool] = Path(given[tool])
+            continue
+        python, reason = peer_python(tool, create=not options.quick)
+        if python:
+            pythons[tool] = python
+        else:
+            missing[tool] = reason
+            CONSOLE.print(f"without {tool}: {reason}")
+    return pythons, missing
 
 
-def stream(reader: Reader, args: list[str], options: argparse.Namespace, atlas: Path) -> Stream:
-    """Measure one stream and check that it carried every count of the atlas."""
-    common = f"--batch-size={options.batch_size}", f"--seconds={options.seconds}"
-    measured = Stream(**reader.call("stream", reader.store, *common, *args))
-    expected = json.loads((atlas / SUMMARY).read_text())
-    total = expected["chosen_total" if measured.x_format == "dense" else "total"]
-    if (measured.rows, measured.total) != (options.cells, total):
-        sys.exit(
-            f"{reader.name} gave {measured.rows} cells with {measured.total} counts; "
-            f"the atlas has {options.cells} with {total}"
-        )
-    return measured
-
-
-def parse() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def prepare(options: argparse.Namespace) -> tuple[Runner, Results, list[Job]]:
+    """Write the atlas if it is missing, find the tools, choose the jobs."""
+    atlas = options.workdir / f"atlas-{options.cells}x{options.genes}-seed{Atlas.seed}"
+    CONSOLE.print(f"atlas: {options.cells:,} cells x {options.genes:,} genes in {atlas}")
+    sizes = f"--cells={options.cells}", f"--genes={options.genes}"
+    run(Path(sys.executable), HERE / "atlas.py", atlas, *sizes)
+    summary: dict[str, Any] = json.loads((atlas / SUMMARY).read_text())
+    rare = rare_type([atlas / file for file in summary["files"]])
+    pythons, missing = interpreters(options)
+    words = {
+        "summary": str(atlas / SUMMARY),
+        "batch": str(options.batch_size),
+        "seconds": str(options.seconds),
+        "budget": str(options.budget),
+        "preload": str(PRELOAD),
+        "whole": str(max(1, PRELOAD // options.batch_size)),
+        "rare": rare.label,
+    }
+    expected = {
+        "all": (options.cells, summary["total"]),
+        "chosen": (options.cells, summary["chosen_total"]),
+        "rare": (rare.cells, rare.total),
+    }
+    setting = Setting(
+        cells=options.cells,
+        genes=options.genes,
+        nnz=summary["nnz"],
+        chosen_genes=len(summary["chosen"]),
+        rare_cells=rare.cells,
+        batch_size=options.batch_size,
+        seconds=options.seconds,
+        command=options.command,
+        machine=describe_machine(),
+        versions={t: versions(pythons[t], t) for t in PACKAGES if t in pythons},
+        missing=missing,
     )
-    parser.add_argument("--cells", type=int, default=50_000)
-    parser.add_argument("--genes", type=int, default=30_000)
-    parser.add_argument("--batch-size", type=int, default=4096)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0, help="at least, per measurement")
-    parser.add_argument("--quick", action="store_true", help="tiny, only to see that it runs")
-    parser.add_argument("--out", type=Path, help="write the tables to this Markdown file")
-    parser.add_argument("--workdir", type=Path, default=Path(tempfile.gettempdir(), "dao-bench"))
-    options = parser.parse_args()
-    if options.quick:
-        options.cells, options.genes, options.batch_size = 5_000, 2_000, 512
-        options.rounds, options.seconds = 1, 0.2
-    return options
+    file = atlas / f"measurements-{datetime.now(UTC):%Y%m%dT%H%M%S}.jsonl"
+    jobs = chosen(options.only, set(options.phases), set(pythons))
+    return Runner(atlas, pythons, words, expected), Results.begin(file, setting), jobs
+
+
+def build(options: argparse.Namespace, runner: Runner, results: Results, jobs: list[Job]) -> None:
+    """Write the stores that are missing, or that are asked for anew."""
+    rebuild = STORES if options.rebuild == [] else options.rebuild or ()
+    for name, (tool, _, _) in STORES.items():
+        users = [job for job in jobs if f"{{{name}}}" in job.command]
+        wanted = name in rebuild or not runner.store(name).exists()
+        if not (users and wanted and "build" in options.phases and tool in runner.pythons):
+            if users and runner.store(name).exists():
+                # A store that an older dao wrote would be measured without a word.
+                age = datetime.fromtimestamp(runner.store(name).stat().st_mtime, UTC)
+                CONSOLE.print(f"the store {name!r} is of {age:%Y-%m-%d %H:%M} UTC")
+            continue
+        CONSOLE.print(f"writing the store {name!r}")
+        try:
+            runner.build(name)
+        except JobError as error:
+            CONSOLE.print(error.details, markup=False)
+            CONSOLE.print(f"  failed: {error}")
+            for job in users:
+                results.add(0, job.name, {"error": f"its store could not be written: {error}"})
+
+
+def measure(options: argparse.Namespace, runner: Runner, results: Results, jobs: list[Job]) -> None:
+    """Run the jobs in turns, round after round, writing first."""
+    for phase in ("write", "stream"):
+        some = [job for job in jobs if job.name.endswith("/write") == (phase == "write")]
+        for number in range(options.rounds if some else 0):
+            before = Ticks.now()
+            for job in some:
+                so_far = results.rounds[number] if number < len(results.rounds) else {}
+                try:
+                    measured = runner.measure(job, so_far)
+                except JobError as error:
+                    measured = {"error": str(error)}
+                    CONSOLE.print(error.details, markup=False)
+                results.add(number, job.name, measured)
+                CONSOLE.print(f"{phase} {number + 1}: {job.name}: {brief(measured)}")
+            after = Ticks.now()
+            if before and after:
+                results.add_noise(after.shares_since(before))
+
+
+def brief(measured: dict[str, Any]) -> str:
+    """Return the figure of a measurement that one looks at first."""
+    if "error" in measured:
+        return f"failed: {measured['error']}"
+    if "cells_per_s" in measured:
+        return f"{measured['cells_per_s']:,.0f} cells/s {measured.get('yields', '')}"
+    if "seconds" in measured:
+        return f"{measured['seconds']:.2f} s"
+    return f"{measured['stored_bytes']:,} bytes"
 
 
 def main() -> None:
-    """Write the atlas and the stores, measure in turns, show the tables."""
-    options = parse()
-    console = Console(highlight=False, soft_wrap=True)
-    atlas = options.workdir / f"atlas-{options.cells}x{options.genes}-seed{Atlas.seed}"
-    console.print(f"atlas: {options.cells:,} cells x {options.genes:,} genes")
-    sizes = f"--cells={options.cells}", f"--genes={options.genes}"
-    nnz = run(Path(sys.executable), HERE / "atlas.py", atlas, *sizes)["nnz"]
-
-    readers = [Reader("dao", Path(sys.executable), "stream_dao.py", atlas / "atlas.dao")]
-    python, missing = annbatch_python(VENV, create=not options.quick)
-    if python:
-        readers.append(Reader("annbatch", python, "peer_annbatch.py", atlas / "annbatch.zarr"))
+    """Write the atlas and the stores, measure in turns, show the tables, write the page."""
+    options = parse(__doc__)
+    interrupted = False
+    if options.page:
+        results = Results.load(options.page)
     else:
-        console.print(f"without annbatch: {missing}")
-
-    builds = []
-    for reader in readers:
-        shutil.rmtree(reader.store, ignore_errors=True)
-        builds.append(Build(**reader.call("build", atlas, reader.store)))
-        console.print(f"wrote the store of {reader.name} in {builds[-1].seconds:.1f} s")
-
-    genes = f"--genes={atlas / SUMMARY}"
-    small_chunks = ["--chunk-size=64", "--preload-nchunks=256"]
-    plan: list[tuple[Reader, list[str]]] = [(reader, []) for reader in readers]
-    plan += [(reader, small_chunks) for reader in readers[1:]]
-    plan += [(reader, [genes]) for reader in readers]
-    rounds: list[list[Stream]] = []
-    for number in range(options.rounds):
-        rounds.append([])
-        for reader, args in plan:
-            one = stream(reader, args, options, atlas)
-            rounds[-1].append(one)
-            what = f"{one.x_format} {one.reader}, {one.settings}"
-            gives = f" ({one.yields})" if number == 0 else ""
-            console.print(f"round {number + 1}: {what}: {one.cells_per_s:,.0f} cells/s{gives}")
-
-    versions = {reader.name: reader.versions() for reader in readers}
-    tables = sheets(builds, rounds, nnz=nnz, versions=versions)
-    for table in tables:
-        console.print(table.rich())
-    if options.out:
-        title = (
-            f"{options.cells:,} cells x {options.genes:,} genes, {nnz / options.cells:,.0f} "
-            f"expressed genes per cell, batches of {options.batch_size:,}"
-        )
-        command = f"python tests/benchmarks/run.py --cells {options.cells} --genes {options.genes}"
-        command += f" --batch-size {options.batch_size} --rounds {options.rounds}"
-        options.out.write_text(page(title, command, tables), encoding="utf-8")
+        runner, results, jobs = prepare(options)
+        try:
+            build(options, runner, results, jobs)
+            measure(options, runner, results, [j for j in jobs if j.name not in results.errors])
+        except KeyboardInterrupt:
+            interrupted = True
+            CONSOLE.print("interrupted; this is what was measured until then")
+    for table in sheets(results):
+        CONSOLE.print(table.rich())
+    less = interrupted or options.only or options.page or set(options.phases) != set(PHASES)
+    whole = not less and (options.cells, options.genes, options.batch_size) == WHOLE
+    page = options.out or (DOCS if whole else results.file.with_suffix(".md"))
+    write_page(page, results)
+    CONSOLE.print(f"measurements: {results.file}\npage: {page}")
+    ours = [job for job in JOBS if job.name in results.errors and job.tool in {"dao", "zarrs"}]
+    if ours:
+        sys.exit(f"{ours[0].name} failed: {results.errors[ours[0].name]}")
 
 
 if __name__ == "__main__":

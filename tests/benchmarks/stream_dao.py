@@ -1,7 +1,7 @@
 """Measure dao. The same command line as peer_annbatch.py, and the same way of timing.
 
-python stream_dao.py build ATLAS STORE
-python stream_dao.py stream STORE [--genes ATLAS/atlas.json]
+python stream_dao.py build ATLAS STORE [--profile compact] [--cluster-by cell_type]
+python stream_dao.py stream STORE [--genes ATLAS/atlas.json] [--cell-type LABEL]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from timing import Build, peak_bytes, report, stored, time_epochs
+from timing import Build, add_options, peak_bytes, report, stored, time_epochs
 
 import dao
 
@@ -20,40 +20,40 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-def build(atlas: Path, store: Path) -> None:
-    """Write a dao store with the settings that a user gets without asking."""
-    files = json.loads((atlas / "atlas.json").read_text())["files"]
+def build(args: argparse.Namespace) -> None:
+    """Write a dao store; without options, with the settings that a user gets without asking."""
+    files = json.loads((args.atlas / "atlas.json").read_text())["files"]
     started = time.perf_counter()
-    sources = {Path(file).stem: atlas / file for file in files}
-    dao.write_store(store, sources, organism="human", progress=False)
+    dao.write_store(
+        args.store,
+        {Path(file).stem: args.atlas / file for file in files},
+        organism="human",
+        profile=args.profile,
+        cluster_by=args.cluster_by,
+        progress=False,
+    )
     seconds = time.perf_counter() - started
-    report(Build("dao", seconds, peak_bytes(), *stored(store)))
+    report(Build(seconds, peak_bytes(), *stored(args.store)))
 
 
-def stream(store: Path, args: argparse.Namespace) -> None:
-    """Time the shuffled stream, sparse with all genes or dense with the chosen ones."""
+def stream(args: argparse.Namespace) -> None:
+    """Time a stream: sparse with all genes, or dense with the chosen ones."""
     wanted = json.loads(args.genes.read_text())["chosen"] if args.genes else None
-    x_format = "dense" if args.genes else "csr"
 
-    def open_epochs() -> Callable[[], Iterator[dict[str, Any]]]:
-        generator = dao.load_store(store, backend=args.backend).generator(
+    def open_epochs(obs_keys: list[str]) -> Callable[[], Iterator[dict[str, Any]]]:
+        store = dao.load_store(args.store, backend=args.backend)
+        if args.cell_type:
+            store = store.subset(cell_type=args.cell_type)
+        generator = store.generator(
             batch_size=args.batch_size,
-            obs_keys=args.obs_keys,
+            obs_keys=obs_keys,
             var_names=wanted,
-            x_format=x_format,
-            sampler="shuffle",
+            x_format="dense" if args.genes else "csr",
+            sampler=args.sampler,
         )
         return lambda: iter(generator)
 
-    report(
-        time_epochs(
-            open_epochs,
-            reader="dao",
-            x_format=x_format,
-            settings="default" if args.backend == "auto" else args.backend,
-            seconds=args.seconds,
-        )
-    )
+    report(time_epochs(open_epochs, args))
 
 
 def main() -> None:
@@ -63,18 +63,17 @@ def main() -> None:
     command = commands.add_parser("build")
     command.add_argument("atlas", type=Path)
     command.add_argument("store", type=Path)
+    command.add_argument("--profile", default="fast")
+    command.add_argument("--cluster-by")
     command = commands.add_parser("stream")
     command.add_argument("store", type=Path)
     command.add_argument("--backend", default="auto")
-    command.add_argument("--batch-size", type=int, default=4096)
-    command.add_argument("--obs-keys", nargs="*", default=["cell_type", "donor_id"])
+    command.add_argument("--sampler", default="shuffle")
     command.add_argument("--genes", type=Path, help="atlas.json: give its chosen genes, dense")
-    command.add_argument("--seconds", type=float, default=3.0)
+    command.add_argument("--cell-type", help="only the cells of this type")
+    add_options(command)
     args = parser.parse_args()
-    if args.command == "build":
-        build(args.atlas, args.store)
-    else:
-        stream(args.store, args)
+    (build if args.command == "build" else stream)(args)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,26 @@
-"""The parts of the benchmark: drawn counts, the written atlas, the tables. Nothing is timed."""
+"""The parts of the benchmark, and all of it at a tiny size. No figure is judged here."""
 
+import argparse
+import json
+import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import anndata as ad
 import atlas
 import counts
 import numpy as np
+import page
+import pandas as pd
 import peer_env
+import plots
 import pytest
 import report
-from timing import Build, Stream, describe, time_epochs
+from jobs import JOBS
+from results import Results, Setting
+from scenarios import SCENARIOS, Scenario, chosen
+from timing import describe, time_epochs
 
 
 def draw(seed=0, cells=3000):
@@ -59,30 +69,138 @@ def test_an_atlas_is_written_once_and_says_what_is_in_it(tmp_path):
     assert atlas.write_atlas(tmp_path, replace(small, seed=1)) != summary
 
 
+def options(**changes):
+    values = {"batch_size": 4, "obs_keys": ["a"], "seconds": 0.0, "budget": None, "whole": 1}
+    return argparse.Namespace(**values | {"consumer": "none", "consumer_s": 0.0} | changes)
+
+
+def batches(obs_keys):
+    obs = pd.DataFrame({"a": 1, "n_counts": 6.0}, index=range(4))[obs_keys]
+    return [{"X": np.full((rows, 2), 3.0), "obs": obs[:rows]} for rows in (4, 3)]
+
+
 def test_every_epoch_is_counted_and_the_first_one_is_checked():
-    batches = [{"X": np.full((rows, 2), 3.0), "obs": {"a": 1}} for rows in (4, 3)]
-    options = {"reader": "fake", "x_format": "dense", "settings": "", "seconds": 0.0}
-    measured = time_epochs(lambda: lambda: iter(batches), **options)
-    assert (measured.rows, measured.total, measured.epochs) == (7, 42, 1)
-    assert measured.yields == describe(batches[0]) == "ndarray float64, obs ['a']"
+    measured = time_epochs(lambda obs_keys: lambda: iter(batches(obs_keys)), options())
+    assert (measured.rows, measured.total, measured.expected) == (7, 42, None)
+    assert (measured.epochs, measured.cells) == (1, 7)
+    assert measured.yields == describe(batches(["a"])[0]) == "ndarray float64, obs ['a']"
 
 
-def test_tables_compare_each_reader_with_dao_in_the_same_round():
-    def one(reader, speed):
-        return Stream(reader, "csr", "x", speed, 1, 1.0, 0.1, 1.0, 1 << 20, 1, 1, "")
+def test_a_slow_reader_is_stopped_and_checked_against_the_labels_of_its_rows():
+    measured = time_epochs(lambda obs_keys: lambda: iter(batches(obs_keys)), options(budget=0.0))
+    assert (measured.rows, measured.total, measured.expected) == (4, 24, 24)
+    assert (measured.epochs, measured.cells, measured.epoch_s) == (0, 4, None)
 
-    rounds = [[one("dao", 2e5), one("other", 1e5)], [one("dao", 3e5), one("other", 1e5)]]
-    builds = [Build("dao", 1.0, 1 << 30, 500, 3)]
-    reading, each, writing, _ = report.sheets(builds, rounds, nnz=100, versions={"dao": "1"})
-    assert reading.rows[1][2:4] == ("100,000", "2.50")
-    assert each.rows[1][2:4] == ("100 · 100", "2.00 · 3.00")
-    assert writing.rows[0][4] == "5.00"
-    assert "| csr | other, x | 100,000 |" in reading.markdown()
+
+@pytest.mark.parametrize("kind", ["sleep", "burn"])
+def test_a_consumer_takes_its_time_for_every_batch(kind):
+    slow = options(consumer=kind, consumer_s=0.2)
+    measured = time_epochs(lambda obs_keys: lambda: iter(batches(obs_keys)), slow)
+    assert measured.seconds > 0.2 * 7 / 4 / 3
+
+
+def test_scenarios_are_quotients_within_a_round_and_are_judged():
+    scenario = Scenario("x", "", ("a", "speed"), ("b", "speed"), 2, 4)
+    assert scenario.value({"a": {"speed": 6}, "b": {"speed": 2}}) == 3
+    assert scenario.value({"a": {"speed": 6}}) is None
+    assert [scenario.verdict(x) for x in (1, 2, 4, None)] == [
+        "missed",
+        "least reached",
+        "aim reached",
+        "not measured",
+    ]
+    upper = replace(scenario, most=True, least=0.5, aim=0.4)
+    assert [upper.verdict(x) for x in (0.6, 0.5, 0.4)] == ["missed", "least reached", "aim reached"]
+    assert replace(scenario, least=None, aim=None).verdict(1) == "no target"
+
+
+def test_every_scenario_is_made_of_jobs_that_exist():
+    assert set().union(*(scenario.jobs for scenario in SCENARIOS)) <= {job.name for job in JOBS}
+    names = [job.name for job in chosen(["accelerator"], {"stream"}, {"dao", "annbatch"})]
+    assert names == ["dao/csr", "annbatch/csr", "dao/sleep", "annbatch/sleep"]
+    assert chosen(["write"], {"stream"}, {"dao", "annbatch"}) == []
+
+
+def measured(cells_per_s):
+    return {"cells_per_s": cells_per_s, "peak_bytes": 1 << 20, "first_batch_s": 0.5, "seconds": 1.0}
+
+
+@pytest.fixture
+def results(tmp_path):
+    setting = Setting(5, 3, 10, 2, 1, 4, 1.0, "make bench", {"cores": "2"}, {}, {"backed": "no x"})
+    results = Results.begin(tmp_path / "some.jsonl", setting)
+    for number, ours in enumerate((2e5, 3e5)):
+        results.add(number, "dao/csr", measured(ours))
+        results.add(number, "annbatch/csr", measured(1e5))
+        results.add_noise({"stolen": 0.01, "others": 0.02})
+    results.add(1, "dao/dense", {"error": "broke"})
+    return results
+
+
+def test_what_an_interrupted_run_measured_can_be_read_again(results):
+    assert Results.load(results.file) == results
+    assert results.errors == {"dao/dense": "broke"}
+
+
+def test_tables_compare_readers_in_the_same_round(results):
+    targets, readers, streams, *_ = report.sheets(results)
+    assert targets.rows[0][1:] == ("2.50x", "2.00x to 3.00x", "3.50x", "6.00x", "missed")
+    assert readers.rows[1][2:4] == ("100,000", "2.50")
+    assert "| dao | CSR | 250,000 | 200 · 300 | 1 MiB |" in streams.markdown()
+    assert "by 40% at most (dao, CSR)" in report.noise(results)
+
+
+def test_the_page_keeps_what_people_wrote(results, tmp_path):
+    file = tmp_path / "page.md"
+    page.write_page(file, results)
+    file.write_text("# Mine\n\n" + file.read_text().partition("\n\n")[2] + "\nMy words.\n")
+    first = file.read_text()
+    page.write_page(file, results)
+    assert file.read_text() == first
+    assert first.startswith("# Mine\n\n<!-- measured")
+    assert first.endswith("\nMy words.\n")
+    assert "- backed was left out: no x." in first
+    assert "- dao/dense failed: broke" in first
+    assert Results.load(tmp_path / "page" / "measurements.jsonl").rounds == results.rounds
+
+
+def test_plots_are_small_and_always_the_same(results, tmp_path):
+    pytest.importorskip("matplotlib")
+    words = plots.draw(results, tmp_path / "a")
+    plots.draw(results, tmp_path / "b")
+    assert set(words) == {"readers.svg", "ratios.svg"}
+    for name in words:
+        content = (tmp_path / "a" / name).read_bytes()
+        assert content == (tmp_path / "b" / name).read_bytes()
+        assert len(content) < 100_000
+    assert "csr 2.50" in words["ratios.svg"]
 
 
 def test_a_missing_environment_is_a_reason_not_an_error(tmp_path):
     assert peer_env.runs(sys.executable, "pass")
     assert not peer_env.runs(tmp_path / "python", "pass")
-    python, reason = peer_env.annbatch_python(tmp_path, create=False)
+    python, reason = peer_env.peer_python("annbatch", root=tmp_path, create=False)
     assert python is None
     assert "no environment" in reason
+
+
+def test_the_whole_benchmark_runs_at_a_tiny_size(tmp_path):
+    script = Path(__file__).with_name("run.py")
+    some = ["csr", "accelerator", "rare-clustered", "start", "limit", "disk", "peers"]
+    slow = ["annbatch", "scdataset", "backed"]
+    command = [sys.executable, script, "--quick", "--workdir", tmp_path, "--only", *some]
+    done = subprocess.run(
+        [*command, "--without", *slow], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (file,) = tmp_path.glob("*/measurements-*.jsonl")
+    results = Results.load(file)
+    assert not results.errors
+    assert set(results.rounds[0]) == {
+        *("dao/csr", "dao/sleep", "dao/rare-clustered", "dao/start", "dao/disk"),
+        *("zarrs/decode", "memory/csr"),
+    }
+    written = file.with_suffix(".md").read_text()
+    assert "| in memory |" in written
+    assert "- annbatch was left out: not wanted." in written
+    assert json.loads(file.read_text().splitlines()[0])["setting"]["cells"] == 3000

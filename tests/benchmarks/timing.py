@@ -8,27 +8,29 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+from consumers import consumer
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The speed of whole epochs, and what went through the first of them."""
+    """The speed of a stream, and what went through the part of it that was checked."""
 
-    reader: str
-    x_format: str
-    settings: str
     cells_per_s: float
+    epoch_s: float | None  # None where no whole epoch was timed
     epochs: int
+    cells: int
     seconds: float
     first_batch_s: float  # from opening the store
-    first_epoch_s: float
     peak_bytes: int
     rows: int
     total: int  # sum of all values: shows that every count arrived
+    expected: int | None  # what the labels of these rows say, where not all rows were read
     yields: str
 
 
@@ -36,78 +38,104 @@ class Stream:
 class Build:
     """The cost of writing a store from the h5ad files."""
 
-    reader: str
     seconds: float
     peak_bytes: int
     stored_bytes: int
     stored_files: int
 
 
-def time_epochs(
-    open_epochs: Callable[[], Callable[[], Iterable[Mapping[str, Any]]]],
-    *,
-    reader: str,
-    x_format: str,
-    settings: str,
-    seconds: float,
-) -> Stream:
-    """Time whole epochs for at least `seconds`, after a first one that is checked instead.
+class Opener(Protocol):
+    """Opens a store; what it returns starts an epoch each time it is called."""
+
+    def __call__(
+        self, obs_keys: list[str]
+    ) -> Callable[[], Iterable[Mapping[str, Any]]]:  # pragma: no cover
+        """Open it, with these columns of obs in every batch."""
+        ...
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what every reader is told about its stream."""
+    parser.add_argument("--batch-size", type=int, default=4096)
+    parser.add_argument("--obs-keys", nargs="*", default=["cell_type", "donor_id"])
+    parser.add_argument("--seconds", type=float, default=3.0, help="at least; epochs are finished")
+    parser.add_argument("--budget", type=float, help="stop in the middle of an epoch after this")
+    parser.add_argument("--whole", type=int, default=1, help="but only after so many batches")
+    parser.add_argument("--consumer", choices=("none", "sleep", "burn"), default="none")
+    parser.add_argument("--consumer-s", type=float, default=0.0, help="for a full batch")
+
+
+def time_epochs(open_epochs: Opener, options: argparse.Namespace) -> Stream:
+    """Time epochs for at least some seconds, after a first one that is checked instead.
 
     The first epoch also fills the page cache and compiles what is compiled on first use, so the
-    timed ones show the steady state of a long training run.
-
-    Parameters
-    ----------
-    open_epochs
-        Opens the store; what it returns starts an epoch each time it is called.
-    reader
-        Whose stream it is.
-    x_format
-        "csr" or "dense".
-    settings
-        Where streams of one reader differ.
-    seconds
-        How long to go on. The epoch that is running then is finished.
+    timed ones show the steady state of a long training run. With a budget neither is finished:
+    some batches are checked against the labels of their rows.
     """
     started = time.perf_counter()
-    epoch = open_epochs()
-    first_batch, rows, total, yields = check(epoch())
-    first_epoch = time.perf_counter()
+    partial = options.budget is not None
+    obs_keys = list(options.obs_keys)
+    epoch = open_epochs([*obs_keys, "n_counts"] if partial else obs_keys)
+    checked = check(epoch(), options.whole if partial else None)
+    if partial:
+        epoch = open_epochs(obs_keys)
+    consume = consumer(options.consumer, options.consumer_s / options.batch_size)
 
-    epochs = timed_rows = 0
+    cells = whole_epochs = 0
+    stop = options.budget if partial else float("inf")
     begin = time.perf_counter()
-    while (elapsed := time.perf_counter() - begin) < seconds or not epochs:
-        timed_rows += sum(batch["X"].shape[0] for batch in epoch())
-        epochs += 1
+    while (elapsed := time.perf_counter() - begin) < options.seconds or not cells:
+        for number, batch in enumerate(epoch(), 1):
+            cells += batch["X"].shape[0]
+            consume(batch["X"].shape[0])
+            # Readers that load many batches at once are stopped where they would load again.
+            if number % options.whole == 0 and time.perf_counter() - begin > stop:
+                break
+        else:
+            whole_epochs += 1
     return Stream(
-        reader=reader,
-        x_format=x_format,
-        settings=settings,
-        cells_per_s=timed_rows / elapsed,
-        epochs=epochs,
+        cells_per_s=cells / elapsed,
+        epoch_s=None if partial else elapsed / whole_epochs,
+        epochs=whole_epochs,
+        cells=cells,
         seconds=elapsed,
-        first_batch_s=first_batch - started,
-        first_epoch_s=first_epoch - started,
+        first_batch_s=checked.first_batch - started,
         peak_bytes=peak_bytes(),
-        rows=rows,
-        total=total,
-        yields=yields,
+        rows=checked.rows,
+        total=checked.total,
+        expected=checked.expected,
+        yields=checked.yields,
     )
 
 
-def check(batches: Iterable[Mapping[str, Any]]) -> tuple[float, int, int, str]:
-    """Return when the first batch came, the rows, the sum of all values, and their types."""
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What an epoch, or the beginning of one, handed out."""
+
+    first_batch: float
+    rows: int
+    total: int
+    expected: int | None
+    yields: str
+
+
+def check(batches: Iterable[Mapping[str, Any]], at_most: int | None = None) -> Checked:
+    """Add up what is in some batches, all of them if `at_most` is None."""
     first_batch = 0.0
-    rows = total = 0
+    rows = total = expected = 0
     yields = ""
-    for batch in batches:
+    for number, batch in enumerate(batches, 1):
         if not yields:
             first_batch = time.perf_counter()
             yields = describe(batch)
         x = batch["X"]
         rows += x.shape[0]
         total += int((x.data if hasattr(x, "indptr") else x).sum(dtype="float64"))
-    return first_batch, rows, total, yields
+        if at_most is not None:
+            expected += int(batch["obs"]["n_counts"].to_numpy().sum(dtype="float64"))
+            if number == at_most:
+                break
+    return Checked(first_batch, rows, total, None if at_most is None else expected, yields)
 
 
 def describe(batch: Mapping[str, Any]) -> str:
@@ -134,6 +162,6 @@ def peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def report(measurement: Stream | Build) -> None:
+def report(measurement: Any) -> None:
     """Print a measurement as the one line of JSON that run.py reads."""
     sys.stdout.write(json.dumps(asdict(measurement)) + "\n")

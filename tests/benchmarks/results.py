@@ -1,0 +1,94 @@
+"""What was measured, kept as JSON lines while it is measured: an interrupted run loses nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scenarios import Round, Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Everything that holds for a whole run."""
+
+    cells: int
+    genes: int
+    nnz: int
+    chosen_genes: int
+    rare_cells: int
+    batch_size: int
+    seconds: float
+    command: str
+    machine: dict[str, str]
+    versions: dict[str, str]
+    missing: dict[str, str]  # tool -> why it was left out
+
+
+@dataclass(slots=True)
+class Results:
+    """The measurements of a run, round by round, and the file that they are written to."""
+
+    file: Path
+    setting: Setting
+    rounds: list[Round] = field(default_factory=list)
+    noise: list[dict[str, float]] = field(default_factory=list)
+    errors: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, file: Path, setting: Setting) -> Results:
+        """Start a file."""
+        file.write_text(json.dumps({"setting": asdict(setting)}) + "\n", encoding="utf-8")
+        return cls(file, setting)
+
+    @classmethod
+    def load(cls, file: Path) -> Results:
+        """Read a file, also one whose run was interrupted."""
+        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        results = cls(file, Setting(**lines[0]["setting"]))
+        for line in lines[1:]:
+            results._take(line)
+        return results
+
+    def add(self, number: int, job: str, measured: dict[str, Any]) -> None:
+        """Keep what a job measured in a round, or its error."""
+        self._append({"round": number, "job": job, "measured": measured})
+
+    def add_noise(self, shares: dict[str, float]) -> None:
+        """Keep how much of the machine others had during a round."""
+        self._append({"noise": shares})
+
+    def values(self, job: str, what: str) -> list[float]:
+        """Return a figure of a job, round by round, without the rounds that have none."""
+        found = [measured.get(job, {}).get(what) for measured in self.rounds]
+        return [float(x) for x in found if x is not None]
+
+    def figures(self, scenario: Scenario) -> list[float]:
+        """Return the figure of a scenario, round by round."""
+        found = map(scenario.value, self.rounds)
+        return [x for x in found if x is not None]
+
+    def median(self, job: str, what: str) -> float | None:
+        """Return the median of a figure of a job over the rounds."""
+        values = self.values(job, what)
+        return median(values) if values else None
+
+    def _append(self, line: dict[str, Any]) -> None:
+        with self.file.open("a", encoding="utf-8") as opened:
+            opened.write(json.dumps(line) + "\n")
+        self._take(line)
+
+    def _take(self, line: dict[str, Any]) -> None:
+        if "noise" in line:
+            self.noise.append(line["noise"])
+        elif "error" in line["measured"]:
+            self.errors[line["job"]] = line["measured"]["error"]
+        else:
+            while len(self.rounds) <= line["round"]:
+                self.rounds.append({})
+            self.rounds[line["round"]][line["job"]] = line["measured"]
