@@ -16,7 +16,8 @@ help:
 	@echo "make unit   the tests, with the examples in docstrings and docs"
 	@echo "make docs   the documentation, into docs/_build/html"
 	@echo "make core   the tests on Python 3.13 without torch and tensorflow"
-	@echo "make bench  the comparison with annbatch; options go into ARGS='...'"
+	@echo "make bench  the comparison with other loaders, into docs/benchmarks.md; half an hour"
+	@echo "            options go into ARGS='...'; ARGS=--quick only shows that it runs"
 	@echo "make clean  remove everything that was made here"
 
 demo: .venv/.demo
@@ -45,7 +46,7 @@ bench: .venv/.dev
 	$(BIN)/python tests/benchmarks/run.py $(ARGS)
 
 clean:
-	rm -rf .venv .venv313 .venv-annbatch build dist docs/_build
+	rm -rf .venv .venv313 .venv-annbatch .venv-scdataset build dist docs/_build
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find dao backends tests docs -name __pycache__ -prune -exec rm -rf {} +
 
