@@ -7,9 +7,12 @@ import platform
 import resource
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+import numpy as np
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {
@@ -106,3 +109,18 @@ class Ticks:
         total = max(1e-9, self.total - before.total)
         others = (self.busy - before.busy) - (self.ours - before.ours)
         return {"stolen": (self.stolen - before.stolen) / total, "others": max(0.0, others) / total}
+
+
+def memory_speeds(megabytes: int = 512) -> dict[str, float]:
+    """Return GB/s of touching memory for the first time, and just after it was given back.
+
+    Some virtual machines return free memory to their host, which then hands it out anew, slowly.
+    Whoever needs much memory, or has just started, pays for that.
+    """
+    speeds = []
+    for _ in range(2):
+        began = time.perf_counter()
+        block = np.ones(megabytes << 20, np.uint8)
+        speeds.append(block.nbytes / 1e9 / (time.perf_counter() - began))
+        del block
+    return {"fresh": speeds[0], "again": speeds[1]}

@@ -159,13 +159,40 @@ def noise(results: Results) -> str:
         f"stream differed by {median(spreads.values()):.0%} in the median and by {spread:.0%} at "
         f"most ({worst})."
     )
-    if results.noise:
-        stolen, others = (max(x[what] for x in results.noise) for what in ("stolen", "others"))
+    shares = [x for x in results.noise if "stolen" in x]
+    if shares:
+        stolen, others = (max(x[what] for x in shares) for what in ("stolen", "others"))
         text += (
             f" In the worst round the hypervisor took {stolen:.1%} of the processors' time and "
             f"other processes {others:.1%}."
         )
-    return text + (
-        " Ratios within a round suffer less than the speeds themselves, which is why they are "
-        "what is judged; a difference smaller than the range of a row means nothing."
+    return (
+        text
+        + (
+            " Ratios within a round suffer less than the speeds themselves, which is why they are "
+            "what is judged; a difference smaller than the range of a row means nothing."
+        )
+        + fresh_memory(results)
     )
+
+
+def fresh_memory(results: Results) -> str:
+    """Return in words what memory costs here that was not in use just before."""
+    speeds = [x for x in results.noise if "fresh" in x]
+    if not speeds:
+        return ""
+    fresh, again = (median(x[what] for x in speeds) for what in ("fresh", "again"))
+    text = f"\n\nFresh memory: {fresh:.1f} GB/s, when used again at once {again:.1f} GB/s."
+    if again < 4 * fresh:
+        return text
+    text += (
+        " So this machine is slow at handing out memory, as virtual machines are that return what "
+        "is free to their host. Whoever starts, or holds much, pays for that."
+    )
+    for job in JOBS:
+        peak = results.median(job.name, "peak_bytes")
+        if peak and job.name.endswith("/write"):
+            text += (
+                f" For the peak of {job.tool}'s writing that is up to {peak / fresh / 1e9:.0f} s."
+            )
+    return text

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from atlas import SUMMARY, Atlas
 from jobs import JOBS, Job
 from labels import rare_type
-from machine import PACKAGES, Ticks, describe_machine, versions
+from machine import PACKAGES, Ticks, describe_machine, memory_speeds, versions
 from options import PHASES, parse
 from page import write_page
 from peer_env import ENVIRONMENTS, OWN, peer_python
@@ -143,8 +143,8 @@ def measure(options: argparse.Namespace, runner: Runner, results: Results, jobs:
                 results.add(number, job.name, measured)
                 CONSOLE.print(f"{phase} {number + 1}: {job.name}: {brief(measured)}")
             after = Ticks.now()
-            if before and after:
-                results.add_noise(after.shares_since(before))
+            shares = after.shares_since(before) if before and after else {}
+            results.add_noise(shares | memory_speeds(32 if options.quick else 512))
 
 
 def brief(measured: dict[str, Any]) -> str:
