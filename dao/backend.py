@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 
     from dao.format.manifest import Manifest
 
-__all__ = ["Backend", "DenseRows", "Reader", "SparseRows", "available_backends", "find_backend"]
+__all__ = [
+    "Backend",
+    "DenseRows",
+    "Reader",
+    "SparseRows",
+    "WindowReader",
+    "available_backends",
+    "find_backend",
+    "refresh_backends",
+]
 
 ENTRY_POINT_GROUP = "dao.backends"
 
@@ -57,6 +66,10 @@ class SparseRows:
     n_chunks: int = 0
     n_bytes: int = 0
 
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.starts)
+
 
 @dataclass(frozen=True, slots=True)
 class DenseRows:
@@ -74,6 +87,10 @@ class DenseRows:
     slots: NDArray[np.int64]
     n_chunks: int = 0
     n_bytes: int = 0
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.slots)
 
 
 @runtime_checkable
@@ -106,6 +123,24 @@ class Reader(Protocol):
 
     def close(self) -> None:
         """Let go of files and caches; the reader is not used afterwards."""
+
+
+@runtime_checkable
+class WindowReader(Protocol):
+    """A reader that can do more: serve several datasets in one request.
+
+    Optional. Where it is there it is called instead of `Reader.rows`, so that a window over
+    many datasets costs one round of decoding, not one for each of them.
+    """
+
+    def window(
+        self, matrix: str, requests: Sequence[tuple[str, NDArray[np.int64]]]
+    ) -> list[SparseRows | DenseRows]:
+        """Return what `Reader.rows` would for each (dataset, rows).
+
+        Results may share their ``values`` and ``indices``: what is the same array is gathered
+        together.
+        """
 
 
 @runtime_checkable

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["load_store"]
 
+_LOCAL = {"auto", "local", "zarr", "zarrs"}
+
 
 def load_store(
     path: str | os.PathLike[str],
@@ -36,8 +38,8 @@ def load_store(
     path
         The folder that `dao.write_store` wrote.
     backend
-        What decodes: ``"zarrs"`` (Rust, the default for local folders), ``"zarr"``
-        (zarr-python alone), or the name of an installed third-party backend.
+        What decodes: ``"local"`` (compiled loops, the default for local folders), ``"zarrs"``
+        (Rust), ``"zarr"`` (zarr-python alone), or the name of an installed third-party backend.
     columns
         obs columns to offer; all if None.
     memory
@@ -61,9 +63,9 @@ def load_store(
     >>> store.subset(cell_type="B cell").shape
     (100, 300)
     """
-    name = "zarrs" if backend == "auto" else backend
+    name = "local" if backend == "auto" else backend
     decoder = find_backend(name)
-    location = _location(path, storage_options, any_url=backend not in {"auto", "zarr", "zarrs"})
+    location = _location(path, storage_options, any_url=backend not in _LOCAL)
     budget = parse_bytes(memory)
     opened = decoder.open(location, memory=budget, options=backend_options)
     manifest = opened.manifest()

@@ -58,9 +58,13 @@ class Column:
     def __len__(self) -> int:
         return len(self.values)
 
-    def take(self, rows: NDArray[Any]) -> Column:
+    def take(self, rows: NDArray[Any] | slice) -> Column:
         """Return the column of these rows."""
-        return Column(self.info, self.values[rows], self.missing[rows], self.categories)
+        taken = Column(self.info, self.values[rows], self.missing[rows], self.categories)
+        if self.info.kind == "categorical":
+            # Making a dtype hashes all categories: too slow to do for every batch.
+            taken.__dict__["dtype"] = self.dtype
+        return taken
 
     def to_pandas(self) -> Any:
         """Return an array with the dtype that pandas users expect."""

@@ -319,7 +319,7 @@ class Store:
         dtype
             Of X and layers; ``"native"`` for what is stored, the narrowest that holds it.
         sampler
-            ``"shuffle"``, ``"sequential"``, or an object of `dao.samplers`.
+            ``"shuffle"``, ``"sequential"``, ``"random"``, or an object of `dao.samplers`.
         seed
             Of the order: the same seed, selection and epoch give the same order everywhere.
         drop_last

@@ -1,18 +1,27 @@
-"""A pool of threads per process for kernels that run without the GIL."""
+"""A pool of threads per process for kernels that run without the GIL.
+
+Decoding and gathering share it, so together they never have more threads than there are cores.
+"""
 
 from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-__all__ = ["n_threads", "over_ranges"]
+__all__ = ["in_threads", "n_threads", "over_ranges", "split"]
+
+T = TypeVar("T")
 
 # Below this much work per thread, handing it over costs more than doing it.
 _LEAST_WORK = 200_000
+# Parts per thread: when one core is held up by something else, the others take over its parts.
+_PARTS = 2
 
 
 class _Pool:
@@ -23,7 +32,7 @@ class _Pool:
     @classmethod
     def get(cls) -> ThreadPoolExecutor:
         if cls.executor is None:
-            cls.executor = ThreadPoolExecutor(n_threads(), thread_name_prefix="dao-gather")
+            cls.executor = ThreadPoolExecutor(n_threads(), thread_name_prefix="dao-worker")
         return cls.executor
 
     @classmethod
@@ -39,6 +48,30 @@ def n_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def in_threads(jobs: Sequence[Callable[[], T]]) -> list[T]:
+    """Call every function, several at a time; return the results in order.
+
+    Raises
+    ------
+    BaseException
+        What the first of them raised, after all have ended.
+    """
+    if len(jobs) == 1 or n_threads() == 1:
+        return [job() for job in jobs]
+    futures = [_Pool.get().submit(job) for job in jobs]
+    errors = [error for future in futures if (error := future.exception()) is not None]
+    if errors:
+        raise errors[0]
+    return [future.result() for future in futures]
+
+
+def split(n: int, parts: int) -> list[slice]:
+    """Cut ``range(n)`` into about as many slices as there is work for, several per thread."""
+    parts = max(1, min(parts, n, _PARTS * n_threads()))
+    bounds = [n * i // parts for i in range(parts + 1)]
+    return [slice(a, b) for a, b in pairwise(bounds)]
+
+
 def over_ranges(function: Callable[[int, int], Any], n: int, work: int) -> list[Any]:
     """Call ``function(start, stop)`` on ranges that cover ``range(n)``; return the results.
 
@@ -47,8 +80,4 @@ def over_ranges(function: Callable[[int, int], Any], n: int, work: int) -> list[
     work
         About how many elements are touched in all: little work stays in this thread.
     """
-    parts = max(1, min(n_threads(), work // _LEAST_WORK, n))
-    if parts == 1:
-        return [function(0, n)]
-    bounds = [n * i // parts for i in range(parts + 1)]
-    return list(_Pool.get().map(function, bounds[:-1], bounds[1:]))
+    return in_threads([partial(function, s.start, s.stop) for s in split(n, work // _LEAST_WORK)])

@@ -159,19 +159,20 @@ def test_persistent_workers_go_on_to_the_next_epoch(store: dao.Store) -> None:
     assert indices(loader) == epochs[1]
 
 
-def test_forked_workers_are_warned_about(path: Path) -> None:
-    """The warning of a forked process names the remedy, and comes once."""
+@pytest.mark.parametrize(("backend", "n_warnings"), [("local", 0), ("zarrs", 1)])
+def test_forked_workers_are_warned_about(path: Path, backend: str, n_warnings: int) -> None:
+    """Where forked processes are slower the warning names the remedy, and comes once."""
     import multiprocessing
 
-    store = dao.load_store(path)
+    store = dao.load_store(path, backend=backend)
     next(iter(store.generator(10)))
     queue: Any = multiprocessing.get_context("fork").Queue()
     process = multiprocessing.get_context("fork").Process(target=_warnings_of, args=(store, queue))
     process.start()
     messages = queue.get(timeout=60)
     process.join(10)
-    assert len(messages) == 1
-    assert "multiprocessing_context='spawn'" in messages[0]
+    assert len(messages) == n_warnings
+    assert all("multiprocessing_context='spawn'" in message for message in messages)
 
 
 def _warnings_of(store: dao.Store, queue: Any) -> None:

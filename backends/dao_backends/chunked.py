@@ -36,9 +36,14 @@ class ChunkedReader(ABC):
             msg = f"This backend has no option {name!r}; it takes none."
             raise ArgumentError(msg)
         self._path = path
-        self._at_once = max(1, memory // _DECODE_SHARE)
+        self._memory = memory
         self._files = StoreDirectory(path)
         self._prepare()
+
+    @property
+    def _at_once(self) -> int:
+        """Bytes of decoded chunks that one request may hold."""
+        return max(1, self._memory // _DECODE_SHARE)
 
     def _prepare(self) -> None:
         self._row_starts: dict[tuple[str, str], NDArray[np.int64]] = {}
@@ -46,7 +51,7 @@ class ChunkedReader(ABC):
         self._checks = ShardChecks(self._files.root)
 
     @abstractmethod
-    def _decode(self, path: str, array: ArrayInfo, chunks: NDArray[np.int64]) -> NDArray[Any]:
+    def decode(self, path: str, array: ArrayInfo, chunks: NDArray[np.int64]) -> NDArray[Any]:
         """Return the chunks side by side: shape (len(chunks) * array.chunk, ...).
 
         ``path`` is the array's folder relative to the store. The last chunk of an array is
@@ -67,23 +72,17 @@ class ChunkedReader(ABC):
 
     def rows(self, dataset: str, matrix: str, rows: NDArray[np.int64]) -> SparseRows | DenseRows:
         """Return rows of a matrix; each touched chunk is decoded once."""
-        path, info = self._find(dataset, matrix)
-        rows = np.asarray(rows, np.int64)
-        if len(rows) and not 0 <= rows.min() <= rows.max() < info.shape[0]:
-            msg = f"Rows {rows.min()} to {rows.max()} of {path}, which has {info.shape[0]}."
-            raise ArgumentError(msg)
+        path, info, rows = self._request(dataset, matrix, rows)
         if info.encoding == "dense":
             return self._dense_rows(path, info, rows)
-        row_starts = self._starts(dataset, matrix, path, info)
-        starts, stops = row_starts[rows], row_starts[rows + 1]
-        return self._sparse_rows(path, info, starts, stops)
+        return self._sparse_rows(path, info, self._starts(dataset, matrix, path, info), rows)
 
     def close(self) -> None:
         """Drop cached row starts."""
         self._prepare()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_path": self._path, "_files": self._files, "_at_once": self._at_once}
+        return {"_path": self._path, "_files": self._files, "_memory": self._memory}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -95,29 +94,30 @@ class ChunkedReader(ABC):
         chunk_bytes = array.chunk * max(1, info.shape[1]) * info.dtype.itemsize
         chunks_at_once = max(1, self._at_once // chunk_bytes)
         if len(plan.chunks) <= chunks_at_once:
-            values = self._decode(path, array, plan.chunks)
+            values = self.decode(path, array, plan.chunks)
             return DenseRows(values, plan.starts, len(plan.chunks), values.nbytes)
         unique, slots = np.unique(rows, return_inverse=True)
         kept = np.empty((len(unique), *array.shape[1:]), info.dtype)
         n_chunks = n_bytes = 0
         for some in _groups(unique // array.chunk // chunks_at_once):
             plan = plan_ranges(unique[some], unique[some] + 1, array.chunk)
-            decoded = self._decode(path, array, plan.chunks)
+            decoded = self.decode(path, array, plan.chunks)
             kept[some] = decoded[plan.starts]
             n_chunks += len(plan.chunks)
             n_bytes += decoded.nbytes
         return DenseRows(kept, slots, n_chunks, n_bytes)
 
     def _sparse_rows(
-        self, path: str, info: MatrixInfo, starts: NDArray[np.int64], stops: NDArray[np.int64]
+        self, path: str, info: MatrixInfo, row_starts: NDArray[np.int64], rows: NDArray[np.int64]
     ) -> SparseRows:
+        starts, stops = row_starts[rows], row_starts[rows + 1]
         plan = plan_ranges(starts, stops, info.values.chunk)
         arrays = [(f"{path}/{name}", info.arrays[name]) for name in ("data", "indices")]
         chunk_bytes = sum(a.chunk * np.dtype(a.dtype).itemsize for _, a in arrays)
         chunks_at_once = max(1, self._at_once // chunk_bytes)
         if len(plan.chunks) > chunks_at_once:
             return self._scattered_rows(path, info, starts, stops, chunks_at_once)
-        values, indices = (self._decode(p, a, plan.chunks) for p, a in arrays)
+        values, indices = (self.decode(p, a, plan.chunks) for p, a in arrays)
         n_bytes = values.nbytes + indices.nbytes
         n_chunks = 2 * len(plan.chunks)
         return SparseRows(
@@ -143,11 +143,22 @@ class ChunkedReader(ABC):
             some = order[part]
             plan = plan_ranges(starts[some], stops[some], info.values.chunk)
             for name, out in (("data", values), ("indices", indices)):
-                decoded = self._decode(f"{path}/{name}", info.arrays[name], plan.chunks)
+                decoded = self.decode(f"{path}/{name}", info.arrays[name], plan.chunks)
                 copy_segments(decoded, plan.starts, lengths[some], out, places[some])
                 n_chunks += len(plan.chunks)
                 n_bytes += decoded.nbytes
         return SparseRows(values, indices, places, lengths, info.shape[1], n_chunks, n_bytes)
+
+    def _request(
+        self, dataset: str, matrix: str, rows: NDArray[np.int64]
+    ) -> tuple[str, MatrixInfo, NDArray[np.int64]]:
+        """Return the folder of a matrix, what it is, and the rows, checked."""
+        path, info = self._find(dataset, matrix)
+        rows = np.asarray(rows, np.int64)
+        if len(rows) and not 0 <= rows.min() <= rows.max() < info.shape[0]:
+            msg = f"Rows {rows.min()} to {rows.max()} of {path}, which has {info.shape[0]}."
+            raise ArgumentError(msg)
+        return path, info, rows
 
     def _find(self, dataset: str, matrix: str) -> tuple[str, MatrixInfo]:
         manifest = self._files.manifest
@@ -167,7 +178,7 @@ class ChunkedReader(ABC):
         if known is not None:
             return known
         array = info.arrays["indptr"]
-        decoded = self._decode(f"{path}/indptr", array, np.arange(array.n_chunks))
+        decoded = self.decode(f"{path}/indptr", array, np.arange(array.n_chunks))
         starts = np.ascontiguousarray(decoded[: array.shape[0]], dtype=np.int64)
         if starts[0] != 0 or starts[-1] != info.nnz or (np.diff(starts) < 0).any():
             msg = f"{self._files.root / path}/indptr does not ascend from 0 to {info.nnz}."

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import google_crc32c
 import numpy as np
 
-from dao.errors import CorruptStoreError
+from dao.errors import CorruptStoreError, StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,16 +48,7 @@ class ShardChecks:
         for shard in np.unique(chunks // (array.shard // array.chunk)):
             if array.shard_sizes[shard] == 0:
                 continue
-            file = self._root / shard_path(path, array, int(shard))
-            try:
-                size = file.stat().st_size
-            except FileNotFoundError as error:
-                msg = f"{file} is missing; its cells cannot be read. Restore it from a copy."
-                raise CorruptStoreError(msg) from error
-            if size != array.shard_sizes[shard]:
-                wanted = array.shard_sizes[shard]
-                msg = f"{file} has {size:,} bytes instead of {wanted:,}. Restore it from a copy."
-                raise CorruptStoreError(msg)
+            os.close(open_shard(self._root, path, array, int(shard)))
 
     def check_chunks(self, path: str, array: ArrayInfo, chunks: NDArray[np.int64]) -> None:
         """Compare sizes, and the crc32c of each inner chunk that was not read before.
@@ -77,17 +68,15 @@ class ShardChecks:
         for shard in np.unique(shards):
             if array.shard_sizes[shard] == 0:
                 continue
-            file = self._root / shard_path(path, array, int(shard))
             inside = fresh[shards == shard] - shard * per_shard
-            with file.open("rb", buffering=0) as opened:
-                index = _read_index(opened.fileno(), array.shard_sizes[shard], per_shard)
-                if index is None:
-                    msg = f"The index of {file} was altered. Restore it from a copy."
-                    raise CorruptStoreError(msg)
+            file = open_shard(self._root, path, array, int(shard))
+            try:
+                index = read_index(file, self._root, path, array, int(shard))
                 for chunk in inside:
-                    if not _chunk_is_sound(opened.fileno(), *index[chunk]):
-                        msg = f"Chunk {chunk} of {file} was altered. Restore it from a copy."
-                        raise CorruptStoreError(msg)
+                    if not _chunk_is_sound(file, *index[chunk]):
+                        raise altered(self._root, path, array, int(shard * per_shard + chunk))
+            finally:
+                os.close(file)
         sound[fresh] = True
 
     def _known(self, path: str, size: int) -> NDArray[np.bool_]:
@@ -100,13 +89,58 @@ def shard_path(path: str, array: ArrayInfo, shard: int) -> str:
     return f"{path}/c/{shard}" + "/0" * (len(array.shape) - 1)
 
 
-def _read_index(file: int, size: int, per_shard: int) -> NDArray[np.uint64] | None:
-    """Return (offset, size) of each inner chunk, from the end of a shard; None if altered."""
-    length = 16 * per_shard + _CRC_BYTES
+def open_shard(root: Path, path: str, array: ArrayInfo, shard: int) -> int:
+    """Return a descriptor of a shard's file, whose size is that of the manifest.
+
+    Raises
+    ------
+    dao.errors.CorruptStoreError
+        If it is missing or has another size.
+    dao.errors.StorageError
+        If it cannot be opened.
+    """
+    file = root / shard_path(path, array, shard)
+    try:
+        opened = os.open(file, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    except FileNotFoundError as error:
+        msg = f"{file} is missing; its cells cannot be read. Restore it from a copy."
+        raise CorruptStoreError(msg) from error
+    except OSError as error:
+        msg = f"{file} cannot be read: {error.strerror}."
+        raise StorageError(msg) from error
+    size, wanted = os.fstat(opened).st_size, array.shard_sizes[shard]
+    if size != wanted:
+        os.close(opened)
+        msg = f"{file} has {size:,} bytes instead of {wanted:,}. Restore it from a copy."
+        raise CorruptStoreError(msg)
+    return opened
+
+
+def read_index(
+    file: int, root: Path, path: str, array: ArrayInfo, shard: int
+) -> NDArray[np.uint64]:
+    """Return (offset, size) of each inner chunk, from the end of a shard.
+
+    Raises
+    ------
+    dao.errors.CorruptStoreError
+        If the index was altered.
+    """
+    per_shard = array.shard // array.chunk
+    length, size = 16 * per_shard + _CRC_BYTES, array.shard_sizes[shard]
     tail = os.pread(file, length, size - length) if size >= length else b""
     if len(tail) != length or not _crc_matches(tail):
-        return None
+        msg = f"The index of {root / shard_path(path, array, shard)} was altered. Restore it from "
+        msg += "a copy."
+        raise CorruptStoreError(msg)
     return np.frombuffer(tail[:-_CRC_BYTES], "<u8").reshape(per_shard, 2)
+
+
+def altered(root: Path, path: str, array: ArrayInfo, chunk: int) -> CorruptStoreError:
+    """Return the error that names a chunk whose bytes are not those that were written."""
+    shard, inside = divmod(chunk, array.shard // array.chunk)
+    file = root / shard_path(path, array, shard)
+    return CorruptStoreError(f"Chunk {inside} of {file} was altered. Restore it from a copy.")
 
 
 def _chunk_is_sound(file: int, offset: np.uint64, size: np.uint64) -> bool:

@@ -37,7 +37,8 @@ class ZarrReader(ChunkedReader):
         super()._prepare()
         self._arrays: dict[str, zarr.Array[Any]] = {}
 
-    def _decode(self, path: str, array: ArrayInfo, chunks: NDArray[np.int64]) -> NDArray[Any]:
+    def decode(self, path: str, array: ArrayInfo, chunks: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the chunks side by side; see `ChunkedReader.decode`."""
         self._checks.check_sizes(path, array, chunks)
         out = np.empty((len(chunks) * array.chunk, *array.shape[1:]), array.dtype)
         opened = self._open(path, array)

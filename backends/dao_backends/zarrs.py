@@ -52,10 +52,11 @@ class ZarrsReader(ZarrReader):
         super()._prepare()
         self._pipelines: dict[str, CodecPipelineImpl] = {}
 
-    def _decode(self, path: str, array: ArrayInfo, chunks: NDArray[np.int64]) -> NDArray[Any]:
+    def decode(self, path: str, array: ArrayInfo, chunks: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the chunks side by side; see `ChunkedReader.decode`."""
         if _Process.forked:
             _warn_once()
-            return super()._decode(path, array, chunks)
+            return super().decode(path, array, chunks)
         self._checks.check_chunks(path, array, chunks)
         width = array.shape[1:]
         out = np.empty((len(chunks) * array.chunk, *width), array.dtype)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from dao.batches.gather import Run, gather_csr, gather_dense
+from dao.batches.gather import Run, csr, gather_csr, gather_dense
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,10 +18,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dao.batches.columns import ColumnMap
-    from dao.batches.fetch import Fetched
+    from dao.batches.fetch import Fetched, Stored
     from dao.obs import Column
 
-__all__ = ["ArrayBatch", "BatchSpec", "MatrixSpec", "batches", "to_numpy"]
+__all__ = ["ArrayBatch", "BatchSpec", "MatrixSpec", "batches", "stored_runs", "to_numpy"]
+
+
+# Rows gathered at once: the fixed cost of that is more than a batch of 128 rows may take.
+_MOST_GATHERED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,11 @@ class BatchSpec:
     matrices: Mapping[str, MatrixSpec]
     obs: Mapping[str, Column]
 
+    @property
+    def most_gathered(self) -> int:
+        """Rows that are gathered at once, at most: a multiple of the batch size."""
+        return max(1, _MOST_GATHERED // self.batch_size) * self.batch_size
+
 
 @dataclass(frozen=True, slots=True)
 class ArrayBatch:
@@ -57,28 +67,52 @@ class ArrayBatch:
     obs: Mapping[str, Column]
     index: NDArray[np.int64]
 
+    def cut(self, n: int) -> list[ArrayBatch]:
+        """Return batches of ``n`` rows, the last may have fewer, that are views of this one."""
+        n_obs = len(self.index)
+        if n_obs <= n:
+            return [self]
+        bounds = [(a, min(a + n, n_obs)) for a in range(0, n_obs, n)]
+        matrices = {name: _cut(matrix, bounds) for name, matrix in self.matrices.items()}
+        return [
+            ArrayBatch(
+                {name: pieces[i] for name, pieces in matrices.items()},
+                {name: column.take(slice(a, b)) for name, column in self.obs.items()},
+                self.index[a:b],
+            )
+            for i, (a, b) in enumerate(bounds)
+        ]
+
     def group(self, kind: str) -> dict[str, Any]:
         """Return the layers (``"layers"``) or obsm (``"obsm"``) by their own names."""
         prefix = f"{kind}/"
         return {k.removeprefix(prefix): v for k, v in self.matrices.items() if k.startswith(prefix)}
 
 
-def batches(windows: Iterable[Fetched], spec: BatchSpec) -> Iterator[ArrayBatch]:
-    """Cut a stream of fetched windows into batches; the last one may be smaller."""
+def batches(windows: Iterable[Fetched], spec: BatchSpec) -> Iterator[list[ArrayBatch]]:
+    """Cut a stream of fetched windows into batches; the last one may be smaller.
+
+    They come several at a time, because small batches are made as views of a larger one.
+    """
     waiting: list[tuple[Fetched, int, int]] = []
-    n_waiting = 0
+    n_waiting = 0  # less than a batch
     for window in windows:
         start, size = 0, len(window.positions)
-        while start < size:
-            n = min(size - start, spec.batch_size - n_waiting)
-            waiting.append((window, start, start + n))
-            n_waiting += n
-            start += n
-            if n_waiting == spec.batch_size:
-                yield _assemble(waiting, spec)
-                waiting, n_waiting = [], 0
+        while (n := n_waiting + size - start) >= spec.batch_size:
+            n = min(n // spec.batch_size * spec.batch_size, spec.most_gathered)
+            stop = start + n - n_waiting
+            pieces = [*waiting, (window, start, stop)]
+            waiting, n_waiting, start = [], 0, stop
+            yield _assemble(pieces, spec).cut(spec.batch_size)
+            del pieces
+        if start < size:
+            # The whole window need not be held for the few rows that are left.
+            rest = window.rest(start) if start else window
+            waiting.append((rest, 0, size - start))
+            n_waiting += size - start
+        del window  # or it would be held while the next one is decoded
     if waiting:
-        yield _assemble(waiting, spec)
+        yield _assemble(waiting, spec).cut(spec.batch_size)
 
 
 def to_numpy(batch: ArrayBatch) -> dict[str, Any]:
@@ -96,25 +130,47 @@ def to_numpy(batch: ArrayBatch) -> dict[str, Any]:
 def _assemble(pieces: Sequence[tuple[Fetched, int, int]], spec: BatchSpec) -> ArrayBatch:
     positions = np.concatenate([w.positions[a:b] for w, a, b in pieces])
     index = np.concatenate([w.index[a:b] for w, a, b in pieces])
-    places = list(_places(pieces))
     matrices: dict[str, Any] = {}
     for name, how in spec.matrices.items():
-        runs = [Run(w.parts[part][name], slots, rows) for w, part, slots, rows in places]
+        runs = list(stored_runs((w.matrices[name], a, b) for w, a, b in pieces))
         gather = gather_dense if how.dense else gather_csr
         matrices[name] = gather(runs, len(index), how.columns, how.dtype)
     obs = {name: column.take(positions) for name, column in spec.obs.items()}
     return ArrayBatch(matrices, obs, index)
 
 
-def _places(
-    pieces: Sequence[tuple[Fetched, int, int]],
-) -> Iterator[tuple[Fetched, int, NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield (window, part, slots, rows of the batch) for every part that has rows here."""
+def stored_runs(pieces: Iterable[tuple[Stored, int, int]]) -> Iterator[Run[Any]]:
+    """Yield the rows of every part of every window that are wanted here."""
     out = 0
-    for window, start, stop in pieces:
-        part, slot = window.part[start:stop], window.slot[start:stop]
+    for stored, start, stop in pieces:
+        slot = stored.slot[start:stop]
         rows = np.arange(out, out + stop - start)
         out += stop - start
-        for number in np.unique(part).tolist():
-            here = part == number
-            yield window, number, slot[here], rows[here]
+        if len(stored.parts) == 1:
+            yield Run(stored.parts[0], slot, rows)
+            continue
+        part = stored.part[start:stop]
+        for number, decoded in enumerate(stored.parts):
+            here = np.flatnonzero(part == number)
+            if len(here):
+                yield Run(decoded, slot[here], rows[here])
+
+
+def _cut(matrix: Any, bounds: Sequence[tuple[int, int]]) -> list[Any]:
+    """Return ranges of rows of a matrix as views."""
+    if isinstance(matrix, np.ndarray):
+        return [matrix[a:b] for a, b in bounds]
+    pieces: list[Any] = []
+    for a, b in bounds:
+        low, high = int(matrix.indptr[a]), int(matrix.indptr[b])
+        indptr = matrix.indptr[a : b + 1] - low
+        if pieces and b - a == pieces[0].shape[0]:
+            # Ten times faster than scipy's constructor.
+            piece = copy(pieces[0])
+            piece.data, piece.indices = matrix.data[low:high], matrix.indices[low:high]
+            piece.indptr = indptr
+        else:
+            arrays = matrix.data[low:high], matrix.indices[low:high], indptr
+            piece = csr(*arrays, matrix.shape[1], is_sorted=matrix.has_sorted_indices)
+        pieces.append(piece)
+    return pieces

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dao.backend import DenseRows, SparseRows
+from dao.backend import DenseRows, SparseRows, WindowReader
+from dao.buffers import empty
 from dao.errors import BackendContractError
+from dao.kernels import copy_segments
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -19,7 +21,37 @@ if TYPE_CHECKING:
     from dao.format.manifest import Manifest
     from dao.selection import Selection
 
-__all__ = ["Fetched", "fetch"]
+__all__ = ["Fetched", "Stored", "fetch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One matrix of a window, as the backend gave it.
+
+    Attributes
+    ----------
+    parts
+        What holds the rows: as many as the backend gave different buffers.
+    part
+        Which of them holds each row of the window.
+    slot
+        Which row of that part it is.
+    """
+
+    parts: Sequence[SparseRows | DenseRows]
+    part: NDArray[np.int64]
+    slot: NDArray[np.int64]
+
+    def rest(self, start: int) -> Stored:
+        """Return the rows from ``start`` on, in memory of their own."""
+        part, slot = self.part[start:], self.slot[start:]
+        moved = np.empty(len(part), np.int64)
+        parts = []
+        for number, rows in enumerate(self.parts):
+            here = np.flatnonzero(part == number)
+            moved[here] = np.arange(len(here))
+            parts.append(_copied(rows, slot[here]))
+        return Stored(parts, part, moved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,29 +64,28 @@ class Fetched:
         Of each row in the selection, in stream order.
     index
         Of each row in the whole store.
-    part
-        Which entry of ``parts`` holds the row.
-    slot
-        Which row of that entry it is.
-    parts
-        Per dataset: matrix name -> its rows.
+    matrices
+        The rows of every matrix asked for.
     """
 
     positions: NDArray[np.int64]
     index: NDArray[np.int64]
-    part: NDArray[np.int64]
-    slot: NDArray[np.int64]
-    parts: Sequence[dict[str, SparseRows | DenseRows]]
+    matrices: Mapping[str, Stored]
+
+    def rest(self, start: int) -> Fetched:
+        """Return the rows from ``start`` on, so that the memory of the others can go."""
+        matrices = {name: stored.rest(start) for name, stored in self.matrices.items()}
+        return Fetched(self.positions[start:], self.index[start:], matrices)
 
     @property
     def n_chunks(self) -> int:
         """Chunks decoded."""
-        return sum(rows.n_chunks for part in self.parts for rows in part.values())
+        return sum(part.n_chunks for stored in self.matrices.values() for part in stored.parts)
 
     @property
     def n_bytes(self) -> int:
         """Bytes decoded."""
-        return sum(rows.n_bytes for part in self.parts for rows in part.values())
+        return sum(part.n_bytes for stored in self.matrices.values() for part in stored.parts)
 
 
 def fetch(
@@ -66,19 +97,85 @@ def fetch(
 ) -> Fetched:
     """Return the rows at ``positions`` of a selection, of every matrix asked for."""
     datasets, rows = selection.locate(positions)
-    present, part = np.unique(datasets, return_inverse=True)
-    slot = np.empty(len(positions), np.int64)
-    parts = []
-    for number, dataset in enumerate(present.tolist()):
-        here = part == number
-        wanted = rows[here]
-        slot[here] = np.arange(len(wanted))
-        name = manifest.datasets[dataset].id
-        found = {m: reader.rows(name, m, wanted) for m in matrices}
-        for matrix, got in found.items():
-            _check(name, matrix, got, len(wanted))
-        parts.append(found)
-    return Fetched(positions, manifest.offsets[datasets] + rows, part, slot, parts)
+    counts = np.bincount(datasets, minlength=1)
+    present = np.flatnonzero(counts)
+    # The rows of each dataset, one dataset after another, each in stream order. NumPy has a
+    # radix sort for 16 bits.
+    narrow = datasets.astype(np.uint16 if len(counts) <= 1 << 16 else np.int64)
+    order = np.argsort(narrow, kind="stable") if len(present) > 1 else np.arange(len(rows))
+    wanted = np.split(rows[order], np.cumsum(counts[present])[:-1])
+    names = [manifest.datasets[dataset].id for dataset in present.tolist()]
+    requests = list(zip(names, wanted, strict=True)) if len(rows) else []
+    stored = {matrix: _stored(reader, matrix, requests, order) for matrix in matrices}
+    return Fetched(positions, manifest.offsets[datasets] + rows, stored)
+
+
+def _stored(
+    reader: Reader,
+    matrix: str,
+    requests: Sequence[tuple[str, NDArray[np.int64]]],
+    order: NDArray[np.int64],
+) -> Stored:
+    """Read one matrix of several datasets; ``order`` is where its rows are in the stream."""
+    if isinstance(reader, WindowReader):
+        found = reader.window(matrix, requests)
+    else:
+        found = [reader.rows(name, matrix, rows) for name, rows in requests]
+    for (name, rows), got in zip(requests, found, strict=True):
+        _check(name, matrix, got, len(rows))
+    parts: list[list[SparseRows | DenseRows]] = []
+    part, slot = np.empty(len(order), np.int64), np.empty(len(order), np.int64)
+    known: dict[tuple[int, int], int] = {}
+    at = 0
+    for got in found:
+        n = len(got)
+        number = known.setdefault(_buffers(got), len(parts))
+        if number == len(parts):
+            parts.append([])
+        here = order[at : at + n]
+        part[here] = number
+        slot[here] = sum(map(len, parts[number])) + np.arange(n)
+        parts[number].append(got)
+        at += n
+    return Stored([_joined(some) for some in parts], part, slot)
+
+
+def _buffers(rows: SparseRows | DenseRows) -> tuple[int, int]:
+    """Return what is equal for rows in the same memory."""
+    indices = id(rows.indices) if isinstance(rows, SparseRows) else 0
+    return id(rows.values), indices
+
+
+def _joined(some: Sequence[SparseRows | DenseRows]) -> SparseRows | DenseRows:
+    """Return rows of several datasets that lie in the same memory as one."""
+    if len(some) == 1:
+        return some[0]
+    cost = sum(r.n_chunks for r in some), sum(r.n_bytes for r in some)
+    sparse = [r for r in some if isinstance(r, SparseRows)]
+    if not sparse:
+        dense = [r for r in some if isinstance(r, DenseRows)]
+        return DenseRows(dense[0].values, np.concatenate([r.slots for r in dense]), *cost)
+    return SparseRows(
+        sparse[0].values,
+        sparse[0].indices,
+        np.concatenate([r.starts for r in sparse]),
+        np.concatenate([r.lengths for r in sparse]),
+        max(r.n_vars for r in sparse),
+        *cost,
+    )
+
+
+def _copied(rows: SparseRows | DenseRows, slots: NDArray[np.int64]) -> SparseRows | DenseRows:
+    """Return some rows in memory of their own."""
+    if isinstance(rows, DenseRows):
+        return DenseRows(rows.values[rows.slots[slots]], np.arange(len(slots)))
+    starts, lengths = rows.starts[slots], rows.lengths[slots]
+    places = np.cumsum(lengths) - lengths
+    n_items = int(lengths.sum())
+    values, indices = empty(n_items, rows.values.dtype), empty(n_items, rows.indices.dtype)
+    for source, target in ((rows.values, values), (rows.indices, indices)):
+        copy_segments(source, starts, lengths, target, places)
+    return SparseRows(values, indices, places, lengths, rows.n_vars)
 
 
 def _check(dataset: str, matrix: str, got: SparseRows | DenseRows, n_rows: int) -> None:

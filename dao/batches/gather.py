@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from dao import kernels
 from dao.backend import DenseRows, SparseRows
+from dao.buffers import empty
 from dao.errors import CorruptStoreError
 from dao.threads import over_ranges
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from dao.batches.columns import ColumnMap
 
-__all__ = ["Run", "gather_csr", "gather_dense"]
+__all__ = ["Run", "csr", "gather_csr", "gather_dense"]
 
 Rows = TypeVar("Rows", bound=SparseRows | DenseRows)
 
@@ -61,15 +62,31 @@ def gather_csr(
     indptr = np.zeros(n_rows + 1, np.int64)
     np.cumsum(lengths, out=indptr[1:])
     nnz = int(indptr[-1])
-    values, indices = np.empty(nnz, dtype), np.empty(nnz, np.int32)
+    values, indices = empty(nnz, dtype), empty(nnz, np.int32)
     for run in sparse:
         _copy(run, columns, values, indices, indptr[:-1][run.out_rows])
     if nnz <= np.iinfo(np.int32).max:
         indptr = indptr.astype(np.int32)
-    matrix = sp.csr_matrix((values, indices, indptr), shape=(n_rows, columns.n_vars), copy=False)
+    matrix = csr(values, indices, indptr, columns.n_vars, is_sorted=columns.ascending)
     if not columns.ascending:
-        matrix.has_sorted_indices = False
         matrix.sort_indices()
+    return matrix
+
+
+def csr(
+    values: NDArray[Any],
+    indices: NDArray[Any],
+    indptr: NDArray[Any],
+    n_vars: int,
+    *,
+    is_sorted: bool,
+) -> sp.csr_matrix:
+    """Return a matrix around arrays that are known to fit together, which are not copied."""
+    matrix = sp.csr_matrix((len(indptr) - 1, n_vars), dtype=values.dtype)
+    # The constructor would copy arrays that are small views of larger ones.
+    matrix.data, matrix.indices, matrix.indptr = values, indices, indptr
+    # scipy would otherwise read all indices to find out.
+    matrix.has_sorted_indices = is_sorted
     return matrix
 
 
@@ -83,7 +100,7 @@ def gather_dense(
     dao.errors.CorruptStoreError
         If a stored column number lies outside of the matrix.
     """
-    out = np.empty((n_rows, columns.n_vars), dtype)
+    out = empty((n_rows, columns.n_vars), dtype)
     for run in runs:
         rows, slots, out_rows = run.rows, run.slots, run.out_rows
         if isinstance(rows, DenseRows):

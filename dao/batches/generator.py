@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,8 @@ import numpy as np
 
 from dao.batches.batch import ArrayBatch, BatchSpec, batches, to_numpy
 from dao.batches.fetch import Fetched, fetch
-from dao.batches.prefetch import Prefetcher
+from dao.batches.prefetch import Prefetcher, one_ahead
+from dao.buffers import keep
 from dao.errors import ArgumentError
 from dao.sizes import format_bytes
 
@@ -30,7 +32,8 @@ Convert = Callable[[ArrayBatch], Any]
 # Shares of the memory budget: one window being decoded, one being cut into batches, and
 # finished batches that wait.
 _FETCH_SHARE = 4
-_MOST_AHEAD = 16
+_KEEP_SHARE = 2  # of what was used, so much may wait for being used again
+_MOST_AHEAD = 2  # of several thousand cells each: more would smooth nothing
 
 
 @dataclass
@@ -212,7 +215,10 @@ class Generator:
                 f"decoded {min(largest, self._fetch_rows()):,} cells at a time (windows of "
                 f"{largest:,}), about {format_bytes(row * min(largest, self._fetch_rows()))}"
             ),
-            f"up to {self._depth()} batches ready ahead, {format_bytes(self._batch_bytes())} each",
+            (
+                f"up to {self._depth()} times {self.spec.most_gathered:,} cells ready ahead, "
+                f"{format_bytes(self._gathered_bytes())} each time"
+            ),
             f"backend {self.store.backend!r}, memory budget {format_bytes(self.store.memory)}",
         ]
         return "\n".join(lines)
@@ -241,6 +247,7 @@ class Generator:
 
         For adaptors to frameworks; users iterate over the generator itself.
         """
+        keep(self, self.store.memory // _KEEP_SHARE)
         start, stop = self._rows(share or self.share)
         start = min(stop, start + first_batch * self.batch_size)
         source = self._produce(convert, epoch, start, stop)
@@ -256,21 +263,33 @@ class Generator:
         return epoch, first
 
     def _produce(self, convert: Convert, epoch: int, start: int, stop: int) -> Iterator[Any]:
-        for batch in batches(self._windows(epoch, start, stop), self.spec):
-            result = convert(batch)
-            yield (result if self.transform is None else self.transform(result)), len(batch.index)
+        windows = one_ahead(self._windows(epoch, start, stop))
+        with closing(windows):
+            for group in batches(windows, self.spec):
+                yield [self._finish(convert, batch) for batch in group]
+                del group  # nothing is held here while the next ones are made
+
+    def _finish(self, convert: Convert, batch: ArrayBatch) -> tuple[Any, int]:
+        result = convert(batch)
+        return result if self.transform is None else self.transform(result), len(batch.index)
 
     def _consume(self, source: Prefetcher[Any], epoch: int, first: int) -> Iterator[Any]:
         self._current = (epoch, first)
         began, seconds, waited = time.perf_counter(), self.stats.seconds, self.stats.waited_seconds
+        number = first
         try:
-            for number, (batch, n_obs) in enumerate(source, first + 1):
-                self._current = (epoch, number)
-                self.stats.n_obs += n_obs
-                self.stats.n_batches += 1
-                self.stats.seconds = seconds + time.perf_counter() - began
-                self.stats.waited_seconds = waited + source.waited
-                yield batch
+            for ready in source:
+                ready.reverse()
+                while ready:
+                    batch, n_obs = ready.pop()
+                    number += 1
+                    self._current = (epoch, number)
+                    self.stats.n_obs += n_obs
+                    self.stats.n_batches += 1
+                    self.stats.seconds = seconds + time.perf_counter() - began
+                    self.stats.waited_seconds = waited + source.waited
+                    yield batch
+                    del batch
         finally:
             source.close()
 
@@ -285,6 +304,7 @@ class Generator:
                 self.stats.bytes_read += fetched.n_bytes
                 self.stats.chunks_decoded += fetched.n_chunks
                 yield fetched
+                del fetched
 
     def _plan(self, epoch: int) -> EpochPlan:
         return self.sampler.plan(self.store.selection.counts, seed=self.seed, epoch=epoch)
@@ -299,7 +319,7 @@ class Generator:
     def _fetch_rows(self) -> int:
         return max(1, self.store.memory // _FETCH_SHARE // self._row_bytes())
 
-    def _batch_bytes(self) -> int:
+    def _gathered_bytes(self) -> int:
         per_row = 8 * len(self.spec.obs)
         for name, how in self.spec.matrices.items():
             width = how.columns.n_vars
@@ -307,10 +327,10 @@ class Generator:
                 per_row += width * how.dtype.itemsize
             else:
                 per_row += int(self.store.mean_nnz(name)) * (how.dtype.itemsize + 4)
-        return max(1, per_row * self.batch_size)
+        return max(1, per_row * self.spec.most_gathered)
 
     def _depth(self) -> int:
-        return max(1, min(_MOST_AHEAD, self.store.memory // _FETCH_SHARE // self._batch_bytes()))
+        return max(1, min(_MOST_AHEAD, self.store.memory // _FETCH_SHARE // self._gathered_bytes()))
 
     def _fingerprint(self) -> dict[str, Any]:
         manifest = self.store.manifest

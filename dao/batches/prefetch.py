@@ -7,14 +7,15 @@ import queue
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from dao.errors import GeneratorStoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
-__all__ = ["Prefetcher"]
+__all__ = ["Prefetcher", "one_ahead"]
 
 T = TypeVar("T")
 _END = object()
@@ -92,6 +93,19 @@ class Prefetcher(Generic[T]):
                     raise GeneratorStoppedError(msg) from None
 
 
+def one_ahead(source: Iterator[T]) -> Generator[T]:
+    """Iterate over ``source``, the next item being made while one is used; closes it at the end."""
+    with ThreadPoolExecutor(1, "dao-fetch") as thread:
+        try:
+            following = thread.submit(next, source, _END)
+            while (item := following.result()) is not _END:
+                following = thread.submit(next, source, _END)
+                yield cast("T", item)
+                del item  # or it would be held while the one after the next is made
+        finally:
+            thread.submit(_close, source)
+
+
 class _Failure:
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -102,13 +116,18 @@ def _work(source: Iterator[Any], out: queue.Queue[Any], stop: threading.Event) -
         for item in source:
             if not _put(item, out, stop):
                 return
+            del item  # or it would be held while the next one is made
         _put(_END, out, stop)
     except BaseException as error:  # noqa: BLE001 - handed to the consumer, whatever it is
         _put(_Failure(error), out, stop)
     finally:
-        close = getattr(source, "close", None)
-        if close is not None:
-            close()
+        _close(source)
+
+
+def _close(source: Iterator[Any]) -> None:
+    close = getattr(source, "close", None)
+    if close is not None:
+        close()
 
 
 def _put(item: Any, out: queue.Queue[Any], stop: threading.Event) -> bool:

@@ -12,7 +12,7 @@ from dao.batches.columns import ColumnMap
 from dao.batches.generator import Generator, Share
 from dao.errors import ArgumentError, near_matches
 from dao.format.encodings import check_cast
-from dao.samplers import Sampler, Sequential, Shuffle
+from dao.samplers import Random, Sampler, Sequential, Shuffle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["make_generator"]
 
-_SAMPLERS: dict[str, Callable[[], Sampler]] = {"shuffle": Shuffle, "sequential": Sequential}
+_SAMPLERS: dict[str, Callable[[], Sampler]] = {
+    "shuffle": Shuffle,
+    "sequential": Sequential,
+    "random": Random,
+}
 
 
 def make_generator(

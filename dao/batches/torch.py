@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +46,7 @@ class TorchBatches(IterableDataset[Any]):
 
     def __init__(self, generator: Generator) -> None:
         self.generator = generator
+        _silence_warnings()  # here too: tensors of workers are put together in this process
         # Workers may be new processes for each epoch, or live on, so what they must agree on
         # lies in memory that all of them share: first the epoch that `set_epoch` asked for,
         # then how many each worker has begun since, each in a place of its own.
@@ -56,7 +58,7 @@ class TorchBatches(IterableDataset[Any]):
         return len(self.generator)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        _silence_beta_warning()
+        _silence_warnings()
         info = get_worker_info()
         if info is None:
             epoch, first = self.generator.begin()
@@ -94,17 +96,13 @@ class TorchBatches(IterableDataset[Any]):
         return self.generator.categories
 
 
-class _Beta:
-    silenced = False
-
-
-def _silence_beta_warning() -> None:
-    """Make torch say once, unheard, that its CSR tensors are in beta."""
-    if not _Beta.silenced:
-        _Beta.silenced = True
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
-            torch.sparse_csr_tensor([0, 0], [], [], size=(1, 1), check_invariants=False)
+@cache
+def _silence_warnings() -> None:
+    """Make torch say once, unheard, that CSR is in beta and that it trusts its makers."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse ")
+        torch.sparse_csr_tensor([0, 0], [], [], size=(1, 1), check_invariants=False)
+        torch.sparse_csr_tensor([0, 0], [], [], size=(1, 1))
 
 
 def to_torch(batch: ArrayBatch) -> dict[str, Any]:

@@ -86,8 +86,14 @@ class TestZarr(BackendContract):
     backend_name = "zarr"
 
 
+class TestLocal(BackendContract):
+    """Compiled loops, the default."""
+
+    backend_name = "local"
+
+
 class TestZarrs(BackendContract):
-    """Rust, the default."""
+    """Rust."""
 
     backend_name = "zarrs"
 
@@ -157,4 +163,4 @@ def test_backends_that_cannot_be_used(
         dao.load_store(path, backend="zars")
     with pytest.raises(MissingExtraError, match=r"dao-store\[cloud\]"):
         dao.load_store(path, backend="cloud")
-    assert {"zarr", "zarrs", "plain"} <= set(registry.available_backends())
+    assert {"local", "zarr", "zarrs", "plain"} <= set(registry.available_backends())

@@ -1,0 +1,81 @@
+"""From ranges of items to the pieces of chunks that hold them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Pieces", "distinct", "plan_pieces", "runs"]
+
+# A bitmap over the span of the rows beats sorting them while it has fewer bits per row than this.
+_SPARSEST_BITMAP = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Parts of chunks which, side by side, are the wanted items; in items.
+
+    Attributes
+    ----------
+    chunks
+        The chunk of each piece; ascending.
+    begins, counts
+        Where the piece begins in its chunk, and how long it is.
+    places
+        Where it goes.
+    """
+
+    chunks: NDArray[np.int64]
+    begins: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    places: NDArray[np.int64]
+
+    @property
+    def n_items(self) -> int:
+        """Length of all pieces together."""
+        return int(self.places[-1] + self.counts[-1]) if len(self.places) else 0
+
+
+def distinct(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows ascending, each once, and where each of the given ones is among them."""
+    if not len(rows):
+        return rows, rows
+    low = int(rows.min())
+    span = int(rows.max()) - low + 1
+    if span > _SPARSEST_BITMAP * len(rows):
+        unique, inverse = np.unique(rows, return_inverse=True)
+        return unique, inverse.astype(np.int64)
+    present = np.zeros(span, np.bool_)
+    present[rows - low] = True
+    rank = np.cumsum(present)
+    return np.flatnonzero(present) + low, rank[rows - low] - 1
+
+
+def runs(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return first and last + 1 of each run of consecutive rows; the rows ascend."""
+    if not len(rows):
+        return rows, rows
+    breaks = np.flatnonzero(np.diff(rows) != 1)
+    firsts = np.concatenate([rows[:1], rows[breaks + 1]])
+    lasts = np.concatenate([rows[breaks], rows[-1:]])
+    return firsts, lasts + 1
+
+
+def plan_pieces(starts: NDArray[np.int64], stops: NDArray[np.int64], chunk: int) -> Pieces:
+    """Cut ranges ``[starts[i], stops[i])``, which ascend and do not overlap, at chunk bounds."""
+    wanted = stops > starts
+    starts, stops = starts[wanted], stops[wanted]
+    first = starts // chunk
+    n_chunks = (stops - 1) // chunk - first + 1
+    owner = np.repeat(np.arange(len(starts)), n_chunks)
+    before = np.cumsum(n_chunks) - n_chunks
+    chunks = first[owner] + np.arange(len(owner)) - before[owner]
+    edges = chunks * chunk
+    begins = np.maximum(starts[owner] - edges, 0)
+    counts = np.minimum(stops[owner] - edges, chunk) - begins
+    return Pieces(chunks, begins, counts, np.cumsum(counts) - counts)

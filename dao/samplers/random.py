@@ -1,0 +1,57 @@
+"""Every row on its own: a perfectly random order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dao.errors import ArgumentError
+from dao.samplers.plan import EpochPlan
+from dao.samplers.rng import permutation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Random"]
+
+
+@dataclass(frozen=True, slots=True)
+class Random:
+    """Visit the rows in an order that is drawn from all orders with equal probability.
+
+    Guarantees: every row once per epoch; another order in each epoch; which rows come
+    together does not depend on where they lie in the store. Slower than `Shuffle`, because
+    each chunk is decoded for the few of its rows that a window needs.
+
+    Parameters
+    ----------
+    window
+        Rows that are decoded together. Does not change the order; larger is faster, as more
+        rows share a chunk, and takes more memory.
+    """
+
+    window: int = 16_384
+
+    def __post_init__(self) -> None:
+        if self.window < 1:
+            msg = f"window={self.window}: it has at least one row."
+            raise ArgumentError(msg)
+
+    def plan(self, sizes: NDArray[np.int64], *, seed: int, epoch: int) -> EpochPlan:
+        """Return the row stream of an epoch."""
+        n = int(sizes.sum())
+        boundaries = np.append(np.arange(0, n, self.window), n).astype(np.int64)
+
+        @cache
+        def order() -> NDArray[np.unsignedinteger]:
+            # Only when a row is asked for: the length of the epoch is known without it.
+            drawn = permutation(n, seed, epoch, "rows")
+            return drawn.astype(np.uint32 if n <= 1 << 32 else np.uint64)
+
+        def window(i: int) -> NDArray[np.int64]:
+            return order()[boundaries[i] : boundaries[i + 1]].astype(np.int64)
+
+        return EpochPlan(boundaries, window)
