@@ -353,9 +353,12 @@ class Store:
             world_size=world_size,
         )
 
-    def torch(self, **arguments: Any) -> TorchBatches:
-        """Return the batches as a torch ``IterableDataset``; arguments as of `generator`."""
-        return self.generator(**arguments).torch()
+    def torch(self, *, device: Any = None, **arguments: Any) -> TorchBatches:
+        """Return the batches as a torch ``IterableDataset``; arguments as of `generator`.
+
+        With ``device="cuda"`` they come on the device; see `Generator.torch`.
+        """
+        return self.generator(**arguments).torch(device)
 
     def tensorflow(self, **arguments: Any) -> tf.data.Dataset:
         """Return the batches as a ``tf.data.Dataset``; arguments as of `generator`."""

@@ -324,3 +324,64 @@ def test_plan_ranges(ranges: list[tuple[int, int]], chunk: int) -> None:
     decoded = (plan.chunks[:, None] * chunk + np.arange(chunk)).ravel()
     for a, b, at in zip(starts, stops, plan.starts, strict=True):
         assert decoded[at : at + b - a].tolist() == list(range(a, b))
+
+
+@pytest.mark.parametrize("x_format", ["csr", "dense"])
+def test_any_number_of_threads(
+    write: Callable[..., dao.Store],
+    make_study: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    x_format: str,
+) -> None:
+    """One processor and sixteen give the same batches."""
+    from dao import threads
+
+    store = write({"a": make_study(0, 2_500, 300), "b": make_study(1, 900, 300)})
+    epochs = []
+    for n in (1, 2, 16):
+        monkeypatch.setattr(threads, "n_threads", lambda n=n: n)
+        monkeypatch.setattr(threads._Pool, "executor", None)
+        epochs.append(list(store.generator(700, x_format=x_format)))
+    for batches in zip(*epochs, strict=True):
+        for other in batches[1:]:
+            np.testing.assert_array_equal(batches[0]["index"], other["index"])
+            assert abs(batches[0]["X"] - other["X"]).sum() == 0
+
+
+def test_a_slow_consumer_is_not_run_over(write: Callable[..., dao.Store], make_study: Make) -> None:
+    """While nobody asks for batches a bounded number is made, and then no time is used."""
+    made = 0
+
+    def transform(batch: dict[str, Any]) -> dict[str, Any]:
+        nonlocal made
+        made += 1
+        return batch
+
+    store = write(make_study(0, 9_000, 60))
+    generator = store.generator(64, transform=transform)
+    batches = iter(generator)
+    next(batches)
+    at_once = generator.spec.most_gathered // 64
+    while made < 4 * at_once:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    settled, began = made, time.process_time()
+    time.sleep(0.3)
+    assert made == settled <= 4 * at_once  # one in use, two waiting, one ready to be put there
+    assert time.process_time() - began < 0.15
+    assert 1 + sum(1 for _ in batches) == len(generator)
+
+
+def test_small_batches_are_views_of_larger_ones(store: dao.Store) -> None:
+    """Batches that share memory are as good as others: sorted, canonical, writable, own index."""
+    batches = list(store.generator(7, obs_keys=["cell_type"], sampler="sequential"))
+    whole = store.to_anndata().X
+    for i, batch in enumerate(batches):
+        x = batch["X"]
+        assert x.has_sorted_indices
+        assert x.indptr[0] == 0
+        assert x.nnz == len(x.data) == len(x.indices) == x.indptr[-1]
+        assert abs(x - whole[7 * i : 7 * i + 7]).sum() == 0
+        x.data[:] = -1
+    again = next(iter(store.generator(130, sampler="sequential")))
+    assert again["X"].min() == 0

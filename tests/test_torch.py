@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import dao
-from dao.errors import DaoWarning
+from dao.errors import ArgumentError, DaoWarning
 
 torch = pytest.importorskip("torch")
 
@@ -267,3 +267,53 @@ def test_resume_in_the_middle(store: dao.Store, make_study: Callable[..., ad.Ann
     second.load_state_dict(state)
     rest = [b["index"].tolist() for b in second]
     assert seen + rest == whole
+
+
+def test_devices(path: Path) -> None:
+    """A device that is not there is refused; the processor is where batches are anyway."""
+    store = dao.load_store(path)
+    with pytest.raises(ArgumentError, match=r"device='tpu'"):
+        store.torch(device="tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(ArgumentError, match=r"device='cuda'"):
+            store.torch(device="cuda")
+    batch = next(iter(store.torch(batch_size=20, device="cpu")))
+    assert batch["X"].device.type == "cpu"
+
+
+@pytest.mark.parametrize("x_format", ["csr", "dense"])
+def test_dense_is_made_on_the_device(path: Path, x_format: str) -> None:
+    """What reaches an accelerator sparse equals what was made dense before, in any gene order."""
+    from dao.batches.device import mover, sparse_spec
+    from dao.batches.torch import to_torch
+
+    store = dao.load_store(path)
+    genes = list(store.var_names[::-3])
+    arguments: dict[str, Any] = {"batch_size": 30, "obs_keys": ["label"], "var_names": genes}
+    expected = store.generator(x_format=x_format, **arguments)
+    spec = sparse_spec(expected.spec, {"X": True})
+    assert not spec.matrices["X"].dense
+    move = mover(torch.device("cpu"), expected.spec)
+    sparse = expected.iterate(to_torch, epoch=0, spec=spec)
+    for moved, batch in zip(map(move, sparse), expected, strict=True):
+        x = moved["X"].to_dense().numpy()
+        wanted = batch["X"] if x_format == "dense" else batch["X"].toarray()
+        np.testing.assert_array_equal(x, wanted)
+        assert moved["X"].layout is (torch.strided if x_format == "dense" else torch.sparse_csr)
+        np.testing.assert_array_equal(moved["index"].numpy(), batch["index"])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("x_format", ["csr", "dense"])
+def test_batches_on_a_gpu(path: Path, x_format: str) -> None:
+    """Everything of a batch is on the GPU and equals what the processor has."""
+    store = dao.load_store(path)
+    arguments: dict[str, Any] = {"batch_size": 30, "obs_keys": ["label"], "x_format": x_format}
+    there = store.torch(device="cuda", **arguments)
+    for moved, batch in zip(there, store.torch(**arguments), strict=True):
+        assert moved["X"].device.type == moved["obs"]["label"].device.type == "cuda"
+        assert torch.equal(moved["X"].to_dense().cpu(), batch["X"].to_dense())
+        assert torch.equal(moved["index"].cpu(), batch["index"])
+    loader = torch.utils.data.DataLoader(there, batch_size=None, num_workers=1)
+    with pytest.raises(ArgumentError, match="workers"):
+        list(loader)

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from dao.batches.batch import ArrayBatch, BatchSpec, batches, to_numpy
 from dao.batches.fetch import Fetched, fetch
 from dao.batches.prefetch import Prefetcher, one_ahead
-from dao.buffers import keep
+from dao.buffers import keep, kept_bytes
 from dao.errors import ArgumentError
 from dao.sizes import format_bytes
 
@@ -223,11 +224,23 @@ class Generator:
         ]
         return "\n".join(lines)
 
-    def torch(self) -> TorchBatches:
-        """Return an `torch.utils.data.IterableDataset` of whole batches."""
+    def torch(self, device: Any = None) -> TorchBatches:
+        """Return an `torch.utils.data.IterableDataset` of whole batches.
+
+        Parameters
+        ----------
+        device
+            Where the tensors go, for example ``"cuda"``: copied from pinned memory while the
+            device computes, sparse matrices made dense there. Not inside DataLoader workers.
+
+        Raises
+        ------
+        dao.errors.ArgumentError
+            If the device is not there.
+        """
         from dao.batches.torch import TorchBatches
 
-        return TorchBatches(self)
+        return TorchBatches(self, device)
 
     def tensorflow(self) -> tf.data.Dataset:
         """Return a `tf.data.Dataset` of whole batches."""
@@ -242,6 +255,7 @@ class Generator:
         epoch: int,
         share: Share | None = None,
         first_batch: int = 0,
+        spec: BatchSpec | None = None,
     ) -> Iterator[Any]:
         """Yield an epoch's batches, converted and transformed in the thread that reads ahead.
 
@@ -250,7 +264,7 @@ class Generator:
         keep(self, self.store.memory // _KEEP_SHARE)
         start, stop = self._rows(share or self.share)
         start = min(stop, start + first_batch * self.batch_size)
-        source = self._produce(convert, epoch, start, stop)
+        source = self._produce(convert, spec or self.spec, epoch, start, stop)
         return self._consume(Prefetcher(source, self._depth()), epoch, first_batch)
 
     def begin(self) -> tuple[int, int]:
@@ -262,10 +276,12 @@ class Generator:
         self._epoch, self._resume_at = epoch + 1, 0
         return epoch, first
 
-    def _produce(self, convert: Convert, epoch: int, start: int, stop: int) -> Iterator[Any]:
+    def _produce(
+        self, convert: Convert, spec: BatchSpec, epoch: int, start: int, stop: int
+    ) -> Iterator[Any]:
         windows = one_ahead(self._windows(epoch, start, stop))
         with closing(windows):
-            for group in batches(windows, self.spec):
+            for group in batches(windows, spec):
                 yield [self._finish(convert, batch) for batch in group]
                 del group  # nothing is held here while the next ones are made
 
@@ -296,15 +312,18 @@ class Generator:
     def _windows(self, epoch: int, start: int, stop: int) -> Iterator[Fetched]:
         at_most = self._fetch_rows()
         store = self.store
+        names = list(self.spec.matrices)
+        # Without used memory a window takes long, so the first batch is fetched alone.
+        first = 0 if kept_bytes() else min(at_most, self.spec.most_gathered)
         for rows in self._plan(epoch).rows(start, stop):
-            for first in range(0, len(rows), at_most):
-                part = rows[first : first + at_most]
-                names = list(self.spec.matrices)
+            for a, b in _parts(len(rows), first, at_most):
+                part = rows[a:b]
                 fetched = fetch(store.reader, store.manifest, store.selection, names, part)
                 self.stats.bytes_read += fetched.n_bytes
                 self.stats.chunks_decoded += fetched.n_chunks
                 yield fetched
                 del fetched
+            first = 0
 
     def _plan(self, epoch: int) -> EpochPlan:
         return self.sampler.plan(self.store.selection.counts, seed=self.seed, epoch=epoch)
@@ -346,3 +365,9 @@ class Generator:
             "rank": self.share.rank,
             "world_size": self.share.world_size,
         }
+
+
+def _parts(n: int, first: int, at_most: int) -> list[tuple[int, int]]:
+    """Cut ``range(n)`` into parts of ``at_most``, after one of ``first`` if that is not 0."""
+    starts = [*([0] if first else []), *range(first, n, at_most)]
+    return list(pairwise([*starts, n]))

@@ -95,15 +95,15 @@ class Prefetcher(Generic[T]):
 
 def one_ahead(source: Iterator[T]) -> Generator[T]:
     """Iterate over ``source``, the next item being made while one is used; closes it at the end."""
-    with ThreadPoolExecutor(1, "dao-fetch") as thread:
-        try:
+    try:
+        with ThreadPoolExecutor(1, "dao-fetch") as thread:
             following = thread.submit(next, source, _END)
             while (item := following.result()) is not _END:
                 following = thread.submit(next, source, _END)
                 yield cast("T", item)
                 del item  # or it would be held while the one after the next is made
-        finally:
-            thread.submit(_close, source)
+    finally:
+        _close(source)
 
 
 class _Failure:

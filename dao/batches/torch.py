@@ -11,19 +11,21 @@ import numpy as np
 from dao.backend import missing_extra
 from dao.batches.generator import Share
 from dao.batches.numeric import numeric_obs
-from dao.errors import DaoError
+from dao.errors import ArgumentError, DaoError
 
 try:
     import torch
     from torch.utils.data import IterableDataset, get_worker_info
+
+    from dao.batches.device import mover, parse_device, sparse_spec
 except ImportError as error:
     msg = "store.torch()"
     raise missing_extra(msg, "torch", error) from error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from dao.batches.batch import ArrayBatch
+    from dao.batches.batch import ArrayBatch, BatchSpec
     from dao.batches.generator import Generator
 
 __all__ = ["TorchBatches", "to_torch"]
@@ -42,10 +44,13 @@ class TorchBatches(IterableDataset[Any]):
     ----------
     generator
         What is streamed.
+    device
+        Where the tensors go, for example ``"cuda"``; not inside DataLoader workers.
     """
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: Generator, device: Any = None) -> None:
         self.generator = generator
+        self._device = parse_device(device)
         _silence_warnings()  # here too: tensors of workers are put together in this process
         # Workers may be new processes for each epoch, or live on, so what they must agree on
         # lies in memory that all of them share: first the epoch that `set_epoch` asked for,
@@ -62,7 +67,15 @@ class TorchBatches(IterableDataset[Any]):
         info = get_worker_info()
         if info is None:
             epoch, first = self.generator.begin()
-            return self.generator.iterate(to_torch, epoch=epoch, first_batch=first)
+            return self.generator.iterate(
+                self._convert(), epoch=epoch, first_batch=first, spec=self._spec()
+            )
+        if self._device is not None:
+            msg = (
+                f"device={str(self._device)!r} cannot be used in DataLoader workers: leave it out "
+                "there, or leave out the workers (dao reads ahead in threads)."
+            )
+            raise ArgumentError(msg)
         begun = self._shared[1 : 1 + info.num_workers].clone()
         own = int(begun[info.id])
         if int(begun.min()) < own:
@@ -75,6 +88,21 @@ class TorchBatches(IterableDataset[Any]):
         base = self.generator.share
         share = Share(base.rank, base.world_size, info.id, info.num_workers)
         return self.generator.iterate(to_torch, epoch=int(self._shared[0]) + own, share=share)
+
+    def _spec(self) -> BatchSpec:
+        """Return what leaves the reader: with a device, sparse what is stored so."""
+        generator = self.generator
+        if self._device is None:
+            return generator.spec
+        stored = {name: generator.store.matrix_infos(name) for name in generator.spec.matrices}
+        sparse = {n: all(i.encoding == "csr" for i in infos) for n, infos in stored.items()}
+        return sparse_spec(generator.spec, sparse)
+
+    def _convert(self) -> Callable[[ArrayBatch], dict[str, Any]]:
+        if self._device is None:
+            return to_torch
+        move = mover(self._device, self.generator.spec)
+        return lambda batch: move(to_torch(batch))
 
     def set_epoch(self, epoch: int) -> None:
         """Make the next ``iter`` this epoch, also in workers."""
