@@ -248,18 +248,18 @@ def test_full_disk(make_study: Make, tmp_path: Path) -> None:
 
 
 SLOW_WRITE = """
-import sys, time, numpy as np, anndata as ad, dao
+import os, sys, time, numpy as np, anndata as ad, dao
 from dao.write import matrices
 path, mode = sys.argv[1:]
-original = matrices._align
+original = matrices.Arrangement.__call__
 calls = []
 def slowly(*a, **k):
     calls.append(1)
     if len(calls) < 12:
-        print("writing", flush=True)
+        os.write(1, b"writing\\n")  # whole, whichever thread it is
         time.sleep(0.2)
     return original(*a, **k)
-matrices._align = slowly
+matrices.Arrangement.__call__ = slowly
 x = np.random.default_rng(0).poisson(1.0, (4000, 200)).astype("f4")
 dao.write_store(path, {"slow": ad.AnnData(x)}, mode=mode, memory="500kB", progress=False)
 """

@@ -1,41 +1,32 @@
-"""Encode: blocks of rows in store order -> sharded Zarr arrays that anndata reads as they are."""
+"""Encode: rows in store order -> sharded Zarr arrays that anndata reads as they are."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
+from numcodecs import blosc
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from dao.format.encodings import PROFILES, chunking
 from dao.format.manifest import ArrayInfo, FileInfo
+from dao.write.shards import ShardWriter, with_checksum
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    import scipy.sparse as sp
     from numpy.typing import NDArray
 
-__all__ = ["EncodedArrays", "file_info", "write_csr", "write_dense", "write_group"]
+    from dao.write.spool import RowSpool
+    from dao.write.window import Window
+    from dao.write.workers import Scratch, Workers
 
-
-class _Process:
-    """zarrs' thread pool does not come along into a forked child; zarr-python writes there."""
-
-    forked = False
-
-    @classmethod
-    def after_fork(cls) -> None:
-        cls.forked = True
-
-
-os.register_at_fork(after_in_child=_Process.after_fork)
+__all__ = ["EncodedArrays", "Target", "file_info", "write_csr", "write_dense", "write_group"]
 
 EncodedArrays = dict[str, ArrayInfo]
 
@@ -68,11 +59,11 @@ def write_group(root: Path, path: str, attributes: dict[str, Any]) -> FileInfo:
 
 def write_csr(
     target: Target,
-    blocks: Iterable[sp.csr_matrix],
+    spool: RowSpool,
     shape: tuple[int, int],
-    nnz: int,
     value_dtype: np.dtype[Any],
     index_dtype: np.dtype[Any],
+    workers: Workers,
 ) -> EncodedArrays:
     """Write a sparse matrix as an anndata ``csr_matrix`` element."""
     attributes = {
@@ -81,34 +72,62 @@ def write_csr(
         "shape": list(shape),
     }
     write_group(target.root, target.path, attributes)
-    data = _ArrayWriter(target, "data", (nnz,), value_dtype)
-    indices = _ArrayWriter(target, "indices", (nnz,), index_dtype)
-    indptr = np.zeros(shape[0] + 1, np.int64)
-    row = 0
-    for block in blocks:
-        data.append(block.data)
-        indices.append(block.indices)
-        indptr[row + 1 : row + 1 + block.shape[0]] = np.diff(block.indptr)
-        row += block.shape[0]
-    np.cumsum(indptr, out=indptr)
-    starts = _ArrayWriter(target, "indptr", indptr.shape, np.dtype(np.int64))
-    starts.append(indptr)
-    return {"data": data.close(), "indices": indices.close(), "indptr": starts.close()}
+    indptr = np.append(0, np.cumsum(spool.lengths))
+    nnz = int(indptr[-1])
+    with ExitStack() as stack:
+        data = _Array(target, "data", (nnz,), value_dtype, stack)
+        indices = _Array(target, "indices", (nnz,), index_dtype, stack)
+        pointers = _Array(target, "indptr", indptr.shape, np.dtype(np.int64), stack)
+        _encode_rows(spool, indptr, data, indices, workers)
+        pointers.write(indptr, workers)
+        return {"data": data.close(), "indices": indices.close(), "indptr": pointers.close()}
+
+
+def _encode_rows(
+    spool: RowSpool, indptr: NDArray[np.int64], data: _Array, indices: _Array, workers: Workers
+) -> None:
+    """Encode chunk after chunk, both arrays at a time: their elements come from the same rows."""
+    nnz = int(indptr[-1])
+    starts = np.arange(0, nnz, data.chunk)
+    stops = np.minimum(starts + data.chunk, nnz)
+    first_rows = np.searchsorted(indptr, starts, side="right") - 1
+    stop_rows = np.searchsorted(indptr, stops)
+
+    def encode(window: Window, task: int) -> tuple[bytes, bytes]:
+        first, scratch = first_rows[task], workers.scratch
+        columns, values = window.take(first, stop_rows[task], data.dtype, scratch)
+        part = slice(starts[task] - indptr[first], stops[task] - indptr[first])
+        return indices.encode(columns[part], scratch), data.encode(values[part], scratch)
+
+    for window, tasks in spool.windows(first_rows, stop_rows):
+        for one, other in workers.map(partial(encode, window), ((t,) for t in tasks)):
+            indices.shards.append(one)
+            data.shards.append(other)
 
 
 def write_dense(
     target: Target,
-    blocks: Iterable[sp.csr_matrix],
+    spool: RowSpool,
     shape: tuple[int, int],
     value_dtype: np.dtype[Any],
+    workers: Workers,
 ) -> EncodedArrays:
     """Write a matrix as an anndata ``array`` element."""
-    writer = _ArrayWriter(target, "", shape, value_dtype)
-    for block in blocks:
-        for part in _row_slices(block, max(1, (1 << 24) // max(1, shape[1]))):
-            writer.append(part.astype(value_dtype).toarray())
-    attributes = {"encoding-type": "array", "encoding-version": "0.2.0"}
-    return {"": writer.close(attributes)}
+    with ExitStack() as stack:
+        array = _Array(target, "", shape, value_dtype, stack)
+        starts = np.arange(0, shape[0] if shape[1] else 0, array.chunk)
+        stops = np.minimum(starts + array.chunk, shape[0])
+
+        def encode(window: Window, task: int) -> bytes:
+            rows = workers.scratch.take("dense", array.chunk * shape[1], value_dtype)
+            rows[:] = 0
+            window.scatter(starts[task], stops[task], rows.reshape(array.chunk, shape[1]))
+            return array.encode(rows, workers.scratch)
+
+        for window, tasks in spool.windows(starts, stops):
+            for chunk in workers.map(partial(encode, window), ((t,) for t in tasks)):
+                array.shards.append(chunk)
+        return {"": array.close({"encoding-type": "array", "encoding-version": "0.2.0"})}
 
 
 def file_info(root: Path, path: str) -> FileInfo:
@@ -117,82 +136,76 @@ def file_info(root: Path, path: str) -> FileInfo:
     return FileInfo(path, len(content), hashlib.sha256(content).hexdigest())
 
 
-class _ArrayWriter:
-    """Appends items to a sharded array, one whole shard at a time."""
+class _Array:
+    """A sharded array that is being written."""
 
     def __init__(
-        self, target: Target, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
+        self,
+        target: Target,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        stack: ExitStack,
     ) -> None:
         self._root = target.root
         self._path = f"{target.path}/{name}" if name else target.path
-        self._shape, self._dtype = shape, dtype
-        width = max(1, int(np.prod(shape[1:])))
-        self._chunk, self._shard = chunking(shape[0], width)
+        self._shape, self.dtype = shape, dtype
+        rest = tuple(max(1, n) for n in shape[1:])
+        self._width = int(np.prod(rest, dtype=np.int64))
         profile: Any = PROFILES[target.profile]
-        codec = BloscCodec(typesize=dtype.itemsize, shuffle="shuffle", **profile)
-        with _rust_pipeline():
-            self._array = zarr.create_array(
-                str(self._root / self._path),
-                shape=shape,
-                dtype=dtype,
-                chunks=(self._chunk, *(max(1, n) for n in shape[1:])),
-                shards=(self._shard, *(max(1, n) for n in shape[1:])),
-                compressors=[codec, Crc32cCodec()],
-                fill_value=0,
-                config={"write_empty_chunks": True},
-            )
-        self._buffer = np.empty((min(self._shard, max(1, shape[0])), *shape[1:]), dtype)
-        self._filled, self._written = 0, 0
+        self.chunk, self._shard = chunking(shape[0], self._width)
+        self._compress = partial(
+            blosc.compress, cname=profile["cname"].encode(), clevel=profile["clevel"]
+        )
+        codec: Any = {**profile, "shuffle": "shuffle"}
+        self._array = zarr.create_array(
+            str(self._root / self._path),
+            shape=shape,
+            dtype=dtype,
+            chunks=(self.chunk, *rest),
+            shards=(self._shard, *rest),
+            compressors=[BloscCodec(typesize=dtype.itemsize, **codec), Crc32cCodec()],
+            fill_value=0,
+        )
+        self.shards = ShardWriter(
+            self._root / self._path, self._shard // self.chunk, "/0" * (len(shape) - 1)
+        )
+        stack.callback(self.shards.release)
 
-    def append(self, items: NDArray[Any]) -> None:
-        """Add items; a shard is written as soon as it is whole."""
-        at = 0
-        while at < len(items):
-            n = min(len(items) - at, len(self._buffer) - self._filled)
-            self._buffer[self._filled : self._filled + n] = items[at : at + n]
-            self._filled += n
-            at += n
-            if self._filled == len(self._buffer):
-                self._flush()
+    def encode(self, items: NDArray[Any], scratch: Scratch) -> bytes:
+        """Return a chunk as it is stored; the last one of an array is filled up with zeros."""
+        n = self.chunk * self._width
+        if len(items) < n:
+            filled = scratch.take("filled", n, self.dtype)
+            filled[: len(items)] = items
+            filled[len(items) :] = 0
+            items = filled
+        return with_checksum(self._compress(items, shuffle=blosc.SHUFFLE))
+
+    def write(self, items: NDArray[Any], workers: Workers) -> None:
+        """Write all items of an array of one axis."""
+        parts = (
+            (items[a : a + self.chunk], workers.scratch) for a in range(0, len(items), self.chunk)
+        )
+        for chunk in workers.map(self.encode, parts):
+            self.shards.append(chunk)
 
     def close(self, attributes: dict[str, Any] | None = None) -> ArrayInfo:
-        """Write the rest; return what the manifest says of the array."""
-        self._flush()
+        """Finish the last shard; return what the manifest says of the array."""
+        self.shards.close()
         if attributes:
             self._array.attrs.update(attributes)
-        if self._written != self._shape[0]:
-            msg = f"{self._path}: {self._written} items written, {self._shape[0]} announced"
-            raise RuntimeError(msg)
         n_shards = -(-self._shape[0] // self._shard)
-        tail = "/0" * (len(self._shape) - 1)
-        files = [self._root / f"{self._path}/c/{k}{tail}" for k in range(n_shards)]
+        sizes = self.shards.sizes or [0] * n_shards
+        if len(sizes) != n_shards:
+            msg = f"{self._path}: {len(sizes)} shards written, {n_shards} announced"
+            raise RuntimeError(msg)
         return ArrayInfo(
-            dtype=str(self._dtype),
+            dtype=str(self.dtype),
             shape=self._shape,
-            chunk=self._chunk,
+            chunk=self.chunk,
             shard=self._shard,
-            # A shard of nothing but zeros is no file; the manifest says so by the size 0.
-            shard_sizes=tuple(f.stat().st_size if f.exists() else 0 for f in files),
+            # An array without columns has no files; the manifest says so by the size 0.
+            shard_sizes=tuple(sizes),
             metadata=file_info(self._root, f"{self._path}/zarr.json"),
         )
-
-    def _flush(self) -> None:
-        if self._filled:
-            stop = self._written + self._filled
-            self._array[self._written : stop] = self._buffer[: self._filled]
-            self._written, self._filled = stop, 0
-
-
-@contextmanager
-def _rust_pipeline() -> Iterator[None]:
-    """Encode with zarrs, bound to the array at its creation; no setting is left behind."""
-    if _Process.forked:
-        yield
-        return
-    with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
-        yield
-
-
-def _row_slices(block: sp.csr_matrix, rows: int) -> Iterator[sp.csr_matrix]:
-    for start in range(0, block.shape[0], rows):
-        yield block[start : start + rows]

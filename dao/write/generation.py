@@ -10,22 +10,21 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from dao.directory import StoreDirectory
 from dao.errors import ArgumentError
 from dao.format.manifest import ColumnInfo, DatasetInfo, FeatureSpaceInfo, FileInfo, Manifest
 from dao.format.names import organism_slug
 from dao.format.obs_schema import VIRTUAL_COLUMNS, unite_categories, unite_columns
-from dao.write.align import build_space, measured_table
-from dao.write.encode import Target, file_info, write_group
+from dao.write.align import build_space
+from dao.write.encode import Target, write_group
 from dao.write.inspect import Study, read_obs
-from dao.write.matrices import write_matrix
-from dao.write.obs import encode_obs, write_obs
+from dao.write.matrices import Workshop, write_matrix
 from dao.write.opened import open_source
 from dao.write.source import check_unique
+from dao.write.tables import write_table, write_tables, write_text
 from dao.write.uns import uns_to_json
+from dao.write.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -81,10 +80,12 @@ def write_generation(
     tables = _feature_tables(job, studies, features, base)
     obs_columns, categories = _unite_obs(job, studies, base)
     datasets = list(old)
-    for number, study in enumerate(studies):
-        report.begin(f"{study.id} ({number + 1} of {len(studies)})", study.n_elements)
-        space = pd.Index(tables[study.organism]["feature_id"], dtype=object)
-        datasets.append(_write_dataset(job, study, space, report.advance))
+    with Workers() as workers:
+        shop = Workshop.within(job.memory, workers)
+        for number, study in enumerate(studies):
+            report.begin(f"{study.id} ({number + 1} of {len(studies)})", study.n_elements)
+            space = pd.Index(tables[study.organism]["feature_id"], dtype=object)
+            datasets.append(_write_dataset(job, shop, study, space, report.advance))
     now = datetime.now(UTC).isoformat(timespec="seconds")
     record = {
         "generation": job.generation,
@@ -107,7 +108,7 @@ def write_generation(
 
 
 def _write_dataset(
-    job: Job, study: Study, space: pd.Index, advance: Callable[[int], None]
+    job: Job, shop: Workshop, study: Study, space: pd.Index, advance: Callable[[int], None]
 ) -> DatasetInfo:
     # A folder of an older generation is never used again: a reader may still be open on it.
     suffix = "" if job.generation == 1 else f".g{job.generation}"
@@ -120,6 +121,8 @@ def _write_dataset(
     matrices = {}
     with ExitStack() as stack:
         opened = open_source(study.source, stack)
+        table = read_obs(study.source, opened, job.obs_columns)
+        tables = shop.workers.aside(write_tables, job.root, path, study, space, table)
         for name in ("X", *job.matrices):
             is_obsm = name.startswith("obsm/")
             matrix = opened.x if name == "X" else opened.matrix(name)
@@ -134,26 +137,24 @@ def _write_dataset(
                 matrix,
                 Target(job.root, f"{path}/{name}", job.profile),
                 study.order,
+                shop,
                 columns=aligned,
                 n_vars=matrix.shape[1] if is_obsm else len(space),
-                memory=job.memory,
                 force_dense=is_obsm,
                 progress=advance,
             )
-        table = encode_obs(study.id, read_obs(study.source, opened, job.obs_columns))
-        obs = write_obs(job.root, f"{path}/obs.parquet", table, study.rows)
         uns = uns_to_json(opened.uns(), study.source.label)
-    measured = measured_table(study.features, space)
+        obs, features, n_measured = tables.result()
     return DatasetInfo(
         id=study.id,
         path=path,
         organism=study.organism,
         n_obs=len(study.rows),
-        n_measured=len(measured),
+        n_measured=n_measured,
         matrices=matrices,
         obs=obs,
-        features=_write_table(job.root, f"{path}/features.parquet", measured),
-        uns=_write_text(job.root, f"{path}/uns.json", json.dumps(uns, ensure_ascii=False)),
+        features=features,
+        uns=write_text(job.root, f"{path}/uns.json", json.dumps(uns, ensure_ascii=False)),
         group=group,
         shuffled=job.shuffle,
         seed=job.seed,
@@ -186,7 +187,7 @@ def _write_spaces(job: Job, tables: Mapping[str, pd.DataFrame]) -> tuple[Feature
             slug += "_"
         taken.add(slug)
         path = _fresh(job.root, f"features/{slug}-{job.generation}.parquet", job.generation)
-        spaces.append(FeatureSpaceInfo(organism, len(table), _write_table(job.root, path, table)))
+        spaces.append(FeatureSpaceInfo(organism, len(table), write_table(job.root, path, table)))
     return tuple(spaces)
 
 
@@ -232,19 +233,7 @@ def _write_vocabulary(job: Job, categories: Mapping[str, Sequence[str]]) -> File
         dtype=object,
     )
     path = _fresh(job.root, f"obs/vocabulary-{job.generation}.parquet", job.generation)
-    return _write_table(job.root, path, table)
-
-
-def _write_table(root: Path, path: str, table: pd.DataFrame) -> FileInfo:
-    (root / path).parent.mkdir(parents=True, exist_ok=True)
-    arrow = pa.Table.from_pandas(table, preserve_index=False)
-    pq.write_table(arrow, root / path, compression="zstd", write_page_checksum=True)
-    return file_info(root, path)
-
-
-def _write_text(root: Path, path: str, text: str) -> FileInfo:
-    (root / path).write_text(text, encoding="utf-8")
-    return file_info(root, path)
+    return write_table(job.root, path, table)
 
 
 def _fresh(root: Path, path: str, generation: int) -> str:

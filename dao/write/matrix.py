@@ -1,7 +1,7 @@
 """Matrices of sources, read piece by piece: CSR and dense in rows, CSC in columns.
 
-A piece is always CSR over some rows; a CSC piece covers all rows but only some columns, so
-that the transposition happens later, bucket by bucket (`dao.write.spool`).
+A piece is always some rows as CSR; a CSC piece covers all rows but only some columns, so that
+the parts of a row meet later, when they are shuffled (`dao.write.spool`).
 """
 
 from __future__ import annotations
@@ -9,28 +9,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 import scipy.sparse as sp
 
 from dao.errors import SourceError
+from dao.write.hdf5 import chunked_elements
+from dao.write.rows import Rows, rows_of_columns, rows_of_dense
+from dao.write.workers import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-__all__ = ["Piece", "SourceMatrix", "compressed_matrix", "dense_matrix", "memory_matrix"]
+__all__ = ["SourceMatrix", "compressed_matrix", "dense_matrix", "memory_matrix"]
 
 _SAMPLE_ROWS = 2048
 _SAMPLE_SLABS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Some rows of a matrix as CSR: ``matrix`` row 0 is row ``first_row`` of the source."""
-
-    first_row: int
-    matrix: sp.csr_matrix
+# A larger piece of a CSR matrix would no longer lie in the processor's cache while it is aligned.
+_PIECE_ELEMENTS = 1 << 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +44,12 @@ class SourceMatrix:
     n_stored
         Stored elements, or all elements of a dense matrix.
     read
-        ``read(a, b)`` -> CSR of rows a to b (of columns a to b for CSC, which still has all
-        rows and the column numbers of the whole matrix).
+        ``read(a, b, scratch)`` -> rows a to b (all rows of columns a to b for CSC, with the
+        column numbers of the whole matrix). Can be called from several threads.
     boundaries
         Cumulative stored elements along the axis that `read` slices.
+    lines_at_once
+        Lines along this axis that are stored, and best read, together.
     columns
         Names of the columns of an obsm that was a DataFrame.
     """
@@ -58,21 +58,31 @@ class SourceMatrix:
     dtype: np.dtype[Any]
     encoding: str
     n_stored: int
-    read: Callable[[int, int], sp.csr_matrix]
+    read: Callable[[int, int, Scratch], Rows]
     boundaries: NDArray[np.int64]
     columns: tuple[str, ...] | None = None
+    lines_at_once: int = 1
 
-    def pieces(self, max_bytes: int) -> Iterator[Piece]:
-        """Yield the whole matrix in pieces of about ``max_bytes`` (one line at the least)."""
-        per_element = self.dtype.itemsize + 8
-        limit = max(1, max_bytes // per_element)
-        start, n = 0, len(self.boundaries) - 1
+    def pieces(self, max_elements: int) -> Iterator[tuple[int, int]]:
+        """Yield ranges of lines of about ``max_elements`` (one line at the least).
+
+        Pieces of a CSC matrix are as large as may be: each holds a part of every row.
+        """
+        limit = max_elements if self.encoding == "csc" else min(max_elements, _PIECE_ELEMENTS)
+        start, n, step = 0, len(self.boundaries) - 1, self.lines_at_once
         while start < n:
-            goal = self.boundaries[start] + limit
-            stop = int(np.searchsorted(self.boundaries, goal, side="right")) - 1
+            together = start - start % step + step
+            stop = max(
+                self._end(start, limit) // step * step,
+                min(self._end(start, max_elements), together),
+            )
             stop = min(max(stop, start + 1), n)
-            yield Piece(0 if self.encoding == "csc" else start, self.read(start, stop))
+            yield start, stop
             start = stop
+
+    def _end(self, start: int, n_elements: int) -> int:
+        goal = self.boundaries[start] + n_elements
+        return int(np.searchsorted(self.boundaries, goal, side="right")) - 1
 
     def detection(self) -> NDArray[np.float64]:
         """Return the share of cells in which each column is not zero, from a sample of rows."""
@@ -80,12 +90,12 @@ class SourceMatrix:
         if self.encoding == "csc":
             return np.diff(self.boundaries) / max(1, n_obs)
         counts = np.zeros(n_vars, np.float64)
-        rows = 0
+        rows, scratch = 0, Scratch()
         for start in np.unique(np.linspace(0, n_obs, _SAMPLE_SLABS, endpoint=False, dtype=int)):
             stop = min(n_obs, int(start) + _SAMPLE_ROWS // _SAMPLE_SLABS)
-            part = self.read(int(start), stop)
-            counts += np.bincount(part.indices, minlength=n_vars)
-            rows += part.shape[0]
+            part = self.read(int(start), stop, scratch)
+            counts += np.bincount(part.columns, minlength=n_vars)
+            rows += len(part)
         return counts / max(1, rows)
 
 
@@ -118,18 +128,22 @@ def compressed_matrix(
         msg = f"{where} is damaged: {problem}."
         raise SourceError(msg)
     dtype = check_dtype(data.dtype, where)
+    read_data, read_minor = _reader(data, where, "data"), _reader(indices, where, "indices")
 
-    def read(start: int, stop: int) -> sp.csr_matrix:
+    def read(start: int, stop: int, scratch: Scratch) -> Rows:
         a, b = int(indptr[start]), int(indptr[stop])
-        minor = _slice(indices, a, b, where)
+        minor = read_minor(a, b, scratch)
         if len(minor) and not 0 <= minor.min() <= minor.max() < n_minor:
             msg = f"{where} is damaged: an index lies outside of its {n_minor} lines."
             raise SourceError(msg)
-        parts = (_plain(_slice(data, a, b, where)), minor, indptr[start : stop + 1] - a)
+        if minor.dtype != np.int32:
+            narrow = scratch.take("int32", len(minor), np.int32)
+            np.copyto(narrow, minor, casting="unsafe")
+            minor = narrow
+        starts, values = indptr[start : stop + 1] - a, _plain(read_data(a, b, scratch))
         if encoding == "csr":
-            return sp.csr_matrix(parts, shape=(stop - start, n_minor), copy=False)
-        part = sp.csc_matrix(parts, shape=(n_minor, stop - start), copy=False).tocsr()
-        return sp.csr_matrix((part.data, part.indices + start, part.indptr), shape=shape)
+            return Rows(starts, minor, values)
+        return rows_of_columns(starts, minor, values, start, n_minor, scratch)
 
     return SourceMatrix(shape, dtype, encoding, int(indptr[-1]), read, indptr)
 
@@ -144,11 +158,23 @@ def dense_matrix(array: Any, where: str, columns: tuple[str, ...] | None = None)
     dtype = check_dtype(array.dtype, where)
     n_obs, n_vars = (int(n) for n in array.shape)
 
-    def read(start: int, stop: int) -> sp.csr_matrix:
-        return sp.csr_matrix(_plain(_slice(array, start, stop, where)))
+    slices = _reader(array, where, "dense")
+
+    def read(start: int, stop: int, scratch: Scratch) -> Rows:
+        return rows_of_dense(_plain(slices(start, stop, scratch)), scratch)
 
     boundaries = np.arange(n_obs + 1, dtype=np.int64) * n_vars
-    return SourceMatrix((n_obs, n_vars), dtype, "dense", n_obs * n_vars, read, boundaries, columns)
+    chunks = getattr(array, "chunks", None)
+    return SourceMatrix(
+        (n_obs, n_vars),
+        dtype,
+        "dense",
+        n_obs * n_vars,
+        read,
+        boundaries,
+        columns,
+        int(chunks[0]) if chunks else 1,
+    )
 
 
 def memory_matrix(value: Any, where: str) -> SourceMatrix:
@@ -181,16 +207,33 @@ def check_dtype(dtype: Any, where: str) -> np.dtype[Any]:
     return known.newbyteorder("=")
 
 
-def _slice(array: Any, start: int, stop: int, where: str) -> NDArray[Any]:
-    try:
-        return np.asarray(array[start:stop])
-    except (OSError, RuntimeError, ValueError) as error:
-        msg = f"{where} cannot be read: {error}."
-        raise SourceError(msg) from error
+def _reader(array: Any, where: str, name: str) -> Callable[[int, int, Scratch], NDArray[Any]]:
+    """Return how to read a stretch of an array, into a buffer where that can be."""
+    chunked = chunked_elements(array)
+    shape = tuple(array.shape[1:])
+    into_buffer = isinstance(array, h5py.Dataset) and array.dtype.kind in "iuf"
+
+    def read(start: int, stop: int, scratch: Scratch) -> NDArray[Any]:
+        try:
+            if not into_buffer or start == stop:
+                return np.asarray(array[start:stop])
+            n = (stop - start) * int(np.prod(shape, dtype=np.int64))
+            out = scratch.take(name, n, array.dtype.newbyteorder("="))
+            out = out.reshape(stop - start, *shape)
+            if chunked is not None:
+                chunked.read(start, stop, out, scratch)
+            elif out.size:
+                array.read_direct(out, np.s_[start:stop])
+        except (OSError, RuntimeError, ValueError) as error:
+            msg = f"{where} cannot be read: {error}."
+            raise SourceError(msg) from error
+        return out
+
+    return read
 
 
 def _plain(values: NDArray[Any]) -> NDArray[Any]:
-    """Return values in a native dtype that scipy can compute with."""
+    """Return values in a native dtype that NumPy computes with."""
     if values.dtype.kind == "b":
         return values.astype(np.uint8)
     if values.dtype == np.float16:

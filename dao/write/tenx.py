@@ -7,6 +7,7 @@ symbols, ``gene_ids`` is a column of var, and only gene expression is taken.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +15,12 @@ import pandas as pd
 
 from dao.errors import SourceError
 from dao.write.matrix import SourceMatrix, compressed_matrix
+from dao.write.rows import Rows
 
 if TYPE_CHECKING:
-    import scipy.sparse as sp
+    from numpy.typing import NDArray
+
+    from dao.write.workers import Scratch
 
 __all__ = ["is_tenx", "open_tenx"]
 
@@ -78,15 +82,9 @@ def _text(dataset: Any) -> list[str]:
     return [v.decode() if isinstance(v, bytes) else str(v) for v in dataset[:]]
 
 
-def _columns(matrix: SourceMatrix, columns: Any) -> SourceMatrix:
-    def read(start: int, stop: int) -> sp.csr_matrix:
-        return matrix.read(start, stop)[:, columns]
+def _columns(matrix: SourceMatrix, columns: NDArray[np.int64]) -> SourceMatrix:
+    def read(start: int, stop: int, scratch: Scratch) -> Rows:
+        part = matrix.read(start, stop, scratch).to_scipy(matrix.shape[1])[:, columns]
+        return Rows(part.indptr.astype(np.int64), part.indices.astype(np.int32), part.data)
 
-    return SourceMatrix(
-        (matrix.shape[0], len(columns)),
-        matrix.dtype,
-        matrix.encoding,
-        matrix.n_stored,
-        read,
-        matrix.boundaries,
-    )
+    return replace(matrix, shape=(matrix.shape[0], len(columns)), read=read)
