@@ -11,12 +11,13 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from dao.errors import DaoError, MissingExtraError, UnknownBackendError, near_matches
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Backend",
     "DenseRows",
+    "FusedReader",
     "Reader",
+    "RowTargets",
     "SparseRows",
     "WindowReader",
     "available_backends",
@@ -140,6 +143,65 @@ class WindowReader(Protocol):
 
         Results may share their ``values`` and ``indices``: what is the same array is gathered
         together.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class RowTargets:
+    """Where rows are to be written: row i into ``outs[out[i]]``, from item ``start[i]`` on.
+
+    Attributes
+    ----------
+    outs
+        C-contiguous arrays of one dtype; items are counted through all their axes.
+    out, start
+        int64, one entry per row.
+    """
+
+    outs: Sequence[NDArray[Any]]
+    out: NDArray[np.int64]
+    start: NDArray[np.int64]
+
+    def addresses(self) -> NDArray[np.int64]:
+        """Return where in memory each row goes."""
+        bases = np.array([out.ctypes.data for out in self.outs], np.int64)
+        return bases[self.out] + self.start * self.outs[0].itemsize
+
+
+@runtime_checkable
+class FusedReader(Protocol):
+    """A reader that can decode sparse rows straight into the arrays of batches.
+
+    Optional, and faster than `Reader.rows`, whose rows have to be gathered afterwards.
+    """
+
+    def row_lengths(
+        self, matrix: str, requests: Sequence[tuple[str, NDArray[np.int64]]]
+    ) -> list[NDArray[np.int64]] | None:
+        """Return how many values each row has; None if this matrix cannot be written so."""
+
+    def write_csr(
+        self,
+        matrix: str,
+        requests: Sequence[tuple[str, NDArray[np.int64]]],
+        values: RowTargets,
+        indices: RowTargets,
+    ) -> tuple[int, int]:
+        """Write all values and column numbers of rows, cast; return chunks and bytes decoded.
+
+        Targets are of the rows of all requests, one after another.
+        """
+
+    def write_dense(
+        self,
+        matrix: str,
+        requests: Sequence[tuple[str, NDArray[np.int64]]],
+        rows: RowTargets,
+        place: Callable[[int], NDArray[np.int32]],
+    ) -> tuple[int, int]:
+        """Write rows with their zeros; return chunks and bytes decoded.
+
+        ``place(n_vars)`` is where each stored column of so wide a matrix goes, or -1.
         """
 
 

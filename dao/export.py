@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from dao.batches.batch import stored_runs
 from dao.batches.columns import ColumnMap
 from dao.batches.fetch import fetch
-from dao.batches.gather import gather_csr, gather_dense
+from dao.batches.segment import segment
+from dao.batches.spec import MatrixSpec
 
 if TYPE_CHECKING:
     from dao.store import Store
@@ -54,10 +54,10 @@ def _matrix(store: Store, name: str, columns: ColumnMap, *, dense: bool = False)
     }
     working = stand_ins.get(str(dtype), dtype)
     rows = np.arange(store.n_obs, dtype=np.int64)
-    fetched = fetch(store.reader, store.manifest, store.selection, [name], rows)
-    runs = list(stored_runs([(fetched.matrices[name], 0, store.n_obs)]))
     dense = dense or (bool(infos) and all(i.source_encoding == "dense" for i in infos))
-    gather = gather_dense if dense else gather_csr
-    matrix: Any = gather(runs, store.n_obs, columns, working)
+    specs = {name: MatrixSpec(columns, working, dense)}
+    cuts = [0, store.n_obs]
+    fetched = fetch(store.reader, store.manifest, store.selection, specs, rows, cuts)
+    matrix: Any = segment(fetched, 0, specs).matrices[name]
     # scipy has no half precision either.
     return matrix if dtype == np.float16 and not dense else matrix.astype(dtype, copy=False)

@@ -16,7 +16,12 @@ INPUT_AND_OUTPUT = {
     "anndata", "fcntl", "h5py", "io", "os", "pathlib", "pyarrow", "shutil", "tempfile", "zarr",
 }  # fmt: skip
 FRAMEWORKS = {"torch", "tensorflow", "keras", "lightning"}
-MAY_IMPORT_FRAMEWORKS = {"batches/torch.py", "batches/tensorflow.py", "cli/training.py"}
+MAY_IMPORT_FRAMEWORKS = {
+    "batches/device.py",
+    "batches/torch.py",
+    "batches/tensorflow.py",
+    "cli/training.py",
+}
 
 
 def imported(path: Path) -> set[str]:

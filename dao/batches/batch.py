@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from dao.batches.gather import Run, csr, gather_csr, gather_dense
+from dao.batches.gather import csr
+from dao.batches.segment import Segment, join, segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,46 +18,12 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from numpy.typing import NDArray
 
-    from dao.batches.columns import ColumnMap
-    from dao.batches.fetch import Fetched, Stored
+    from dao.batches.fetch import Fetched
+    from dao.batches.spec import BatchSpec
     from dao.obs import Column
 
-__all__ = ["ArrayBatch", "BatchSpec", "MatrixSpec", "batches", "stored_runs", "to_numpy"]
 
-
-# Rows gathered at once: the fixed cost of that is more than a batch of 128 rows may take.
-_MOST_GATHERED = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class MatrixSpec:
-    """How one matrix appears in a batch."""
-
-    columns: ColumnMap
-    dtype: np.dtype[Any]
-    dense: bool
-
-
-@dataclass(frozen=True, slots=True)
-class BatchSpec:
-    """What a batch holds.
-
-    Attributes
-    ----------
-    matrices
-        ``"X"``, ``"layers/<name>"``, ``"obsm/<name>"`` -> how it appears.
-    obs
-        The obs columns of the whole selection.
-    """
-
-    batch_size: int
-    matrices: Mapping[str, MatrixSpec]
-    obs: Mapping[str, Column]
-
-    @property
-    def most_gathered(self) -> int:
-        """Rows that are gathered at once, at most: a multiple of the batch size."""
-        return max(1, _MOST_GATHERED // self.batch_size) * self.batch_size
+__all__ = ["ArrayBatch", "batches", "to_numpy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,25 +61,17 @@ def batches(windows: Iterable[Fetched], spec: BatchSpec) -> Iterator[list[ArrayB
 
     They come several at a time, because small batches are made as views of a larger one.
     """
-    waiting: list[tuple[Fetched, int, int]] = []
-    n_waiting = 0  # less than a batch
+    waiting: list[Segment] = []
     for window in windows:
-        start, size = 0, len(window.positions)
-        while (n := n_waiting + size - start) >= spec.batch_size:
-            n = min(n // spec.batch_size * spec.batch_size, spec.most_gathered)
-            stop = start + n - n_waiting
-            pieces = [*waiting, (window, start, stop)]
-            waiting, n_waiting, start = [], 0, stop
-            yield _assemble(pieces, spec).cut(spec.batch_size)
-            del pieces
-        if start < size:
-            # The whole window need not be held for the few rows that are left.
-            rest = window.rest(start) if start else window
-            waiting.append((rest, 0, size - start))
-            n_waiting += size - start
+        for number in range(len(window.cuts) - 1):
+            waiting.append(segment(window, number, spec.matrices))
+            if sum(map(len, waiting)) >= spec.batch_size:
+                joined, waiting = join(waiting), []
+                yield _with_obs(joined, spec).cut(spec.batch_size)
+                del joined
         del window  # or it would be held while the next one is decoded
     if waiting:
-        yield _assemble(waiting, spec).cut(spec.batch_size)
+        yield _with_obs(join(waiting), spec).cut(spec.batch_size)
 
 
 def to_numpy(batch: ArrayBatch) -> dict[str, Any]:
@@ -127,33 +86,9 @@ def to_numpy(batch: ArrayBatch) -> dict[str, Any]:
     }
 
 
-def _assemble(pieces: Sequence[tuple[Fetched, int, int]], spec: BatchSpec) -> ArrayBatch:
-    positions = np.concatenate([w.positions[a:b] for w, a, b in pieces])
-    index = np.concatenate([w.index[a:b] for w, a, b in pieces])
-    matrices: dict[str, Any] = {}
-    for name, how in spec.matrices.items():
-        runs = list(stored_runs((w.matrices[name], a, b) for w, a, b in pieces))
-        gather = gather_dense if how.dense else gather_csr
-        matrices[name] = gather(runs, len(index), how.columns, how.dtype)
-    obs = {name: column.take(positions) for name, column in spec.obs.items()}
-    return ArrayBatch(matrices, obs, index)
-
-
-def stored_runs(pieces: Iterable[tuple[Stored, int, int]]) -> Iterator[Run[Any]]:
-    """Yield the rows of every part of every window that are wanted here."""
-    out = 0
-    for stored, start, stop in pieces:
-        slot = stored.slot[start:stop]
-        rows = np.arange(out, out + stop - start)
-        out += stop - start
-        if len(stored.parts) == 1:
-            yield Run(stored.parts[0], slot, rows)
-            continue
-        part = stored.part[start:stop]
-        for number, decoded in enumerate(stored.parts):
-            here = np.flatnonzero(part == number)
-            if len(here):
-                yield Run(decoded, slot[here], rows[here])
+def _with_obs(rows: Segment, spec: BatchSpec) -> ArrayBatch:
+    obs = {name: column.take(rows.positions) for name, column in spec.obs.items()}
+    return ArrayBatch(rows.matrices, obs, rows.index)
 
 
 def _cut(matrix: Any, bounds: Sequence[tuple[int, int]]) -> list[Any]:

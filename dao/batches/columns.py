@@ -50,10 +50,17 @@ class ColumnMap:
 
     def place(self, n_stored: int) -> NDArray[np.int32]:
         """Return for each stored column its place in the output, or -1."""
+        known = self._places.get(n_stored)
+        if known is not None:
+            return known
         place = np.full(n_stored, -1, np.int32)
         shown = np.flatnonzero((self.columns >= 0) & (self.columns < n_stored))
         place[self.columns[shown]] = shown
-        return place
+        return self._places.setdefault(n_stored, place)
+
+    @cached_property
+    def _places(self) -> dict[int, NDArray[np.int32]]:
+        return {}
 
     def within(self, n_stored: int) -> NDArray[np.int32]:
         """Return ``columns`` with -1 where a matrix of this width has none."""

@@ -13,7 +13,7 @@ from dao.errors import ArgumentError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from dao.batches.batch import BatchSpec
+    from dao.batches.spec import BatchSpec
 
 __all__ = ["mover", "parse_device", "sparse_spec"]
 

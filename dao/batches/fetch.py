@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dao.backend import DenseRows, SparseRows, WindowReader
-from dao.buffers import empty
+from dao.batches.fused import read_final
 from dao.errors import BackendContractError
-from dao.kernels import copy_segments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dao.backend import Reader
+    from dao.batches.spec import MatrixSpec
     from dao.format.manifest import Manifest
     from dao.selection import Selection
 
@@ -42,17 +42,6 @@ class Stored:
     part: NDArray[np.int64]
     slot: NDArray[np.int64]
 
-    def rest(self, start: int) -> Stored:
-        """Return the rows from ``start`` on, in memory of their own."""
-        part, slot = self.part[start:], self.slot[start:]
-        moved = np.empty(len(part), np.int64)
-        parts = []
-        for number, rows in enumerate(self.parts):
-            here = np.flatnonzero(part == number)
-            moved[here] = np.arange(len(here))
-            parts.append(_copied(rows, slot[here]))
-        return Stored(parts, part, moved)
-
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
@@ -64,36 +53,32 @@ class Fetched:
         Of each row in the selection, in stream order.
     index
         Of each row in the whole store.
-    matrices
-        The rows of every matrix asked for.
+    cuts
+        Where the stretch is to be cut, from 0 to its length.
+    final
+        Matrices that were decoded into their final form: one for each piece between cuts.
+    stored
+        The other matrices, as the backend gave them.
+    n_chunks, n_bytes
+        Chunks and bytes decoded.
     """
 
     positions: NDArray[np.int64]
     index: NDArray[np.int64]
-    matrices: Mapping[str, Stored]
-
-    def rest(self, start: int) -> Fetched:
-        """Return the rows from ``start`` on, so that the memory of the others can go."""
-        matrices = {name: stored.rest(start) for name, stored in self.matrices.items()}
-        return Fetched(self.positions[start:], self.index[start:], matrices)
-
-    @property
-    def n_chunks(self) -> int:
-        """Chunks decoded."""
-        return sum(part.n_chunks for stored in self.matrices.values() for part in stored.parts)
-
-    @property
-    def n_bytes(self) -> int:
-        """Bytes decoded."""
-        return sum(part.n_bytes for stored in self.matrices.values() for part in stored.parts)
+    cuts: Sequence[int]
+    final: Mapping[str, Sequence[Any]]
+    stored: Mapping[str, Stored]
+    n_chunks: int
+    n_bytes: int
 
 
 def fetch(
     reader: Reader,
     manifest: Manifest,
     selection: Selection,
-    matrices: Sequence[str],
+    matrices: Mapping[str, MatrixSpec],
     positions: NDArray[np.int64],
+    cuts: Sequence[int],
 ) -> Fetched:
     """Return the rows at ``positions`` of a selection, of every matrix asked for."""
     datasets, rows = selection.locate(positions)
@@ -106,8 +91,20 @@ def fetch(
     wanted = np.split(rows[order], np.cumsum(counts[present])[:-1])
     names = [manifest.datasets[dataset].id for dataset in present.tolist()]
     requests = list(zip(names, wanted, strict=True)) if len(rows) else []
-    stored = {matrix: _stored(reader, matrix, requests, order) for matrix in matrices}
-    return Fetched(positions, manifest.offsets[datasets] + rows, stored)
+    final: dict[str, Sequence[Any]] = {}
+    stored: dict[str, Stored] = {}
+    costs = []
+    for matrix, how in matrices.items():
+        fused = read_final(reader, matrix, how, requests, order, cuts)
+        if fused is not None:
+            final[matrix] = fused.matrices
+            costs.append((fused.n_chunks, fused.n_bytes))
+        else:
+            stored[matrix] = found = _stored(reader, matrix, requests, order)
+            costs += [(part.n_chunks, part.n_bytes) for part in found.parts]
+    n_chunks, n_bytes = sum(c for c, _ in costs), sum(b for _, b in costs)
+    index = manifest.offsets[datasets] + rows
+    return Fetched(positions, index, cuts, final, stored, n_chunks, n_bytes)
 
 
 def _stored(
@@ -163,19 +160,6 @@ def _joined(some: Sequence[SparseRows | DenseRows]) -> SparseRows | DenseRows:
         max(r.n_vars for r in sparse),
         *cost,
     )
-
-
-def _copied(rows: SparseRows | DenseRows, slots: NDArray[np.int64]) -> SparseRows | DenseRows:
-    """Return some rows in memory of their own."""
-    if isinstance(rows, DenseRows):
-        return DenseRows(rows.values[rows.slots[slots]], np.arange(len(slots)))
-    starts, lengths = rows.starts[slots], rows.lengths[slots]
-    places = np.cumsum(lengths) - lengths
-    n_items = int(lengths.sum())
-    values, indices = empty(n_items, rows.values.dtype), empty(n_items, rows.indices.dtype)
-    for source, target in ((rows.values, values), (rows.indices, indices)):
-        copy_segments(source, starts, lengths, target, places)
-    return SparseRows(values, indices, places, lengths, rows.n_vars)
 
 
 def _check(dataset: str, matrix: str, got: SparseRows | DenseRows, n_rows: int) -> None:

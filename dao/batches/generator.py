@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.batches.batch import ArrayBatch, BatchSpec, batches, to_numpy
+from dao.batches.batch import ArrayBatch, batches, to_numpy
 from dao.batches.fetch import Fetched, fetch
 from dao.batches.prefetch import Prefetcher, one_ahead
 from dao.buffers import keep, kept_bytes
@@ -22,6 +22,7 @@ from dao.sizes import format_bytes
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from dao.batches.spec import BatchSpec
     from dao.batches.torch import TorchBatches
     from dao.samplers import EpochPlan, Sampler
     from dao.store import Store
@@ -279,7 +280,7 @@ class Generator:
     def _produce(
         self, convert: Convert, spec: BatchSpec, epoch: int, start: int, stop: int
     ) -> Iterator[Any]:
-        windows = one_ahead(self._windows(epoch, start, stop))
+        windows = one_ahead(self._windows(epoch, start, stop, spec))
         with closing(windows):
             for group in batches(windows, spec):
                 yield [self._finish(convert, batch) for batch in group]
@@ -309,16 +310,19 @@ class Generator:
         finally:
             source.close()
 
-    def _windows(self, epoch: int, start: int, stop: int) -> Iterator[Fetched]:
+    def _windows(self, epoch: int, start: int, stop: int, spec: BatchSpec) -> Iterator[Fetched]:
         at_most = self._fetch_rows()
         store = self.store
-        names = list(self.spec.matrices)
         # Without used memory a window takes long, so the first batch is fetched alone.
-        first = 0 if kept_bytes() else min(at_most, self.spec.most_gathered)
+        first = 0 if kept_bytes() else min(at_most, spec.most_gathered)
+        done = 0
         for rows in self._plan(epoch).rows(start, stop):
             for a, b in _parts(len(rows), first, at_most):
-                part = rows[a:b]
-                fetched = fetch(store.reader, store.manifest, store.selection, names, part)
+                cuts = spec.cuts(done, b - a)
+                done += b - a
+                fetched = fetch(
+                    store.reader, store.manifest, store.selection, spec.matrices, rows[a:b], cuts
+                )
                 self.stats.bytes_read += fetched.n_bytes
                 self.stats.chunks_decoded += fetched.n_chunks
                 yield fetched

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.batches.batch import BatchSpec, MatrixSpec
 from dao.batches.columns import ColumnMap
 from dao.batches.generator import Generator, Share
+from dao.batches.spec import BatchSpec, MatrixSpec
 from dao.errors import ArgumentError, near_matches
 from dao.format.encodings import check_cast
 from dao.samplers import Random, Sampler, Sequential, Shuffle

@@ -25,8 +25,9 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from dao.batches.batch import ArrayBatch, BatchSpec
+    from dao.batches.batch import ArrayBatch
     from dao.batches.generator import Generator
+    from dao.batches.spec import BatchSpec
 
 __all__ = ["TorchBatches", "to_torch"]
 

@@ -12,14 +12,31 @@ from dao.errors import ArgumentError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Elements per inner chunk: the unit of decoding. Larger ones decode faster per element,
-# smaller ones waste less when few rows of a chunk are wanted (docs/design/002).
-CHUNK_ELEMENTS = 131_072
-CHUNKS_PER_SHARD = 128
+# Elements per shard, which is one file.
+SHARD_ELEMENTS = 1 << 24
 
-PROFILES: Mapping[str, Mapping[str, object]] = {
-    "fast": {"cname": "lz4hc", "clevel": 3},
-    "compact": {"cname": "zstd", "clevel": 7},
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How arrays are compressed and cut (docs/design/002).
+
+    Attributes
+    ----------
+    cname, clevel
+        blosc's compressor and level; always with byte shuffle.
+    chunk_elements
+        Elements in an inner chunk, the unit of decoding: larger ones compress better, smaller
+        ones waste less where few rows of a chunk are wanted.
+    """
+
+    cname: str
+    clevel: int
+    chunk_elements: int
+
+
+PROFILES: Mapping[str, Profile] = {
+    "fast": Profile("lz4hc", 3, 1 << 15),
+    "compact": Profile("zstd", 7, 1 << 17),
 }
 
 _UNSIGNED = (np.uint8, np.uint16, np.uint32, np.uint64)
@@ -89,7 +106,7 @@ def dense_is_smaller(shape: tuple[int, int], nnz: int, value_bytes: int, index_b
     return n_obs * n_vars * value_bytes < nnz * (value_bytes + index_bytes) + 8 * (n_obs + 1)
 
 
-def chunking(length: int, elements_per_item: int = 1) -> tuple[int, int]:
+def chunking(length: int, elements_per_item: int, chunk_elements: int) -> tuple[int, int]:
     """Return (items per inner chunk, items per shard) along the first axis of an array.
 
     Parameters
@@ -98,11 +115,13 @@ def chunking(length: int, elements_per_item: int = 1) -> tuple[int, int]:
         Items along the first axis; arrays shorter than one chunk get a smaller chunk.
     elements_per_item
         Elements in one item: 1 for flat arrays, the row length for dense matrices.
+    chunk_elements
+        Of the profile.
     """
-    items = max(1, CHUNK_ELEMENTS // max(1, elements_per_item))
+    items = max(1, chunk_elements // max(1, elements_per_item))
     chunk = min(items, max(1, length))
     chunks = -(-max(1, length) // chunk)
-    return chunk, chunk * min(CHUNKS_PER_SHARD, chunks)
+    return chunk, chunk * min(SHARD_ELEMENTS // chunk_elements, chunks)
 
 
 def check_cast(

@@ -152,12 +152,12 @@ class _Array:
         self._shape, self.dtype = shape, dtype
         rest = tuple(max(1, n) for n in shape[1:])
         self._width = int(np.prod(rest, dtype=np.int64))
-        profile: Any = PROFILES[target.profile]
-        self.chunk, self._shard = chunking(shape[0], self._width)
+        profile = PROFILES[target.profile]
+        self.chunk, self._shard = chunking(shape[0], self._width, profile.chunk_elements)
         self._compress = partial(
-            blosc.compress, cname=profile["cname"].encode(), clevel=profile["clevel"]
+            blosc.compress, cname=profile.cname.encode(), clevel=profile.clevel
         )
-        codec: Any = {**profile, "shuffle": "shuffle"}
+        codec: Any = {"cname": profile.cname, "clevel": profile.clevel, "shuffle": "shuffle"}
         self._array = zarr.create_array(
             str(self._root / self._path),
             shape=shape,

@@ -12,7 +12,7 @@ from dao_backends.local.native import call_crc32c, call_decompress, call_pread
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BLOSC_OVERHEAD", "CRC_BYTES", "read_pieces"]
+__all__ = ["BLOSC_OVERHEAD", "CRC_BYTES", "load_chunk", "read_pieces"]
 
 CRC_BYTES = 4
 BLOSC_OVERHEAD = 16  # the header: blosc never writes more than this beyond what it is given
@@ -61,6 +61,23 @@ def _load(
         functions[2], compressed.ctypes.data, target, chunk_bytes, np.int64(1)
     )
     return decoded == chunk_bytes
+
+
+@njit(nogil=True, cache=True)
+def load_chunk(
+    functions: NDArray[np.int64],
+    file: int,
+    offset: int,
+    size: int,
+    compressed: NDArray[np.uint8],
+    decoded: NDArray[Any],
+) -> bool:
+    """Read, check and decode a whole chunk; size -1 is one of zeros. False if it is damaged."""
+    if size == -1:
+        decoded[:] = 0
+        return True
+    target = decoded.ctypes.data
+    return _load(functions, file, offset, size, compressed, target, decoded.nbytes)
 
 
 @njit(nogil=True, cache=True)

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dao_backends.local.pieces import distinct
 from dao_backends.shards import open_shard, read_index
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from dao.format.manifest import ArrayInfo
 
-__all__ = ["ChunkTable", "is_readable"]
+__all__ = ["ChunkTable", "is_readable", "open_shards"]
 
 _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 _CRC = "crc32c"
@@ -95,3 +98,19 @@ class ChunkTable:
         here = slice(shard * self.per_shard, (shard + 1) * self.per_shard)
         self.offsets[here], self.sizes[here] = index[:, 0], index[:, 1]
         self._known[shard] = True
+
+
+def open_shards(
+    table: ChunkTable, chunks: NDArray[np.int64], opened: list[int]
+) -> NDArray[np.int64]:
+    """Return for each chunk a descriptor of its shard's file, -1 if that is all zeros.
+
+    What was opened is added to ``opened``, for the caller to close.
+    """
+    shards, which = distinct(chunks // table.per_shard)
+    files = np.full(len(shards), _ABSENT, np.int64)
+    for i, shard in enumerate(shards.tolist()):
+        files[i] = table.open(shard)
+        if files[i] >= 0:
+            opened.append(int(files[i]))
+    return files[which]

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Pieces", "distinct", "plan_pieces", "runs"]
+__all__ = ["Pieces", "cut_ranges", "distinct", "plan_pieces", "runs"]
 
 # A bitmap over the span of the rows beats sorting them while it has fewer bits per row than this.
 _SPARSEST_BITMAP = 32
@@ -68,14 +68,23 @@ def runs(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]
 
 def plan_pieces(starts: NDArray[np.int64], stops: NDArray[np.int64], chunk: int) -> Pieces:
     """Cut ranges ``[starts[i], stops[i])``, which ascend and do not overlap, at chunk bounds."""
-    wanted = stops > starts
-    starts, stops = starts[wanted], stops[wanted]
+    _, chunks, begins, counts = cut_ranges(starts, stops, chunk)
+    return Pieces(chunks, begins, counts, np.cumsum(counts) - counts)
+
+
+def cut_ranges(
+    starts: NDArray[np.int64], stops: NDArray[np.int64], chunk: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Cut ranges at chunk bounds: range, chunk, begin in the chunk and length of each piece.
+
+    Pieces come in the order of the ranges; an empty range has none.
+    """
     first = starts // chunk
-    n_chunks = (stops - 1) // chunk - first + 1
+    n_chunks = np.where(stops > starts, (stops - 1) // chunk - first + 1, 0)
     owner = np.repeat(np.arange(len(starts)), n_chunks)
     before = np.cumsum(n_chunks) - n_chunks
     chunks = first[owner] + np.arange(len(owner)) - before[owner]
     edges = chunks * chunk
     begins = np.maximum(starts[owner] - edges, 0)
     counts = np.minimum(stops[owner] - edges, chunk) - begins
-    return Pieces(chunks, begins, counts, np.cumsum(counts) - counts)
+    return owner, chunks, begins, counts

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from dao.backend import DenseRows, SparseRows
 from dao.buffers import empty
-from dao.threads import in_threads, split
+from dao.threads import in_threads
 from dao_backends.chunked import ChunkedReader
-from dao_backends.local.kernel import BLOSC_OVERHEAD, CRC_BYTES, read_pieces
 from dao_backends.local.layout import ChunkTable, is_readable
 from dao_backends.local.native import native_functions
-from dao_backends.local.pieces import Pieces, distinct, plan_pieces, runs
-from dao_backends.shards import altered
+from dao_backends.local.pieces import distinct, plan_pieces, runs
+from dao_backends.local.sparse import SparseWork, cast_part, plan_sparse, scatter_part
+from dao_backends.local.stored import StoredPlan, read_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    from dao.format.manifest import ArrayInfo
+    from dao.backend import DenseRows, RowTargets, SparseRows
+    from dao.format.manifest import ArrayInfo, MatrixInfo
+    from dao_backends.local.sparse import Problem
 
-# Below this many decoded bytes per task, handing it to a thread costs more than it saves.
-_TASK_BYTES = 1 << 19
+    Requests = Sequence[tuple[str, NDArray[np.int64]]]
+    Place = Callable[[int], NDArray[np.int32]]
+    Job = Callable[[], Problem | None]
 
 
 class LocalBackend:
@@ -65,7 +65,7 @@ class LocalReader(ChunkedReader):
         """Return rows of a matrix of several datasets; those of one dtype share a buffer."""
         plans = [self._plan(dataset, matrix, rows) for dataset, rows in requests]
         # What is decoded into one buffer: requests that have all dtypes in common.
-        groups: dict[tuple[str, ...], list[_Plan]] = {}
+        groups: dict[tuple[str, ...], list[StoredPlan]] = {}
         for plan in plans:
             if plan is not None:
                 groups.setdefault(plan.kind, []).append(plan)
@@ -80,16 +80,81 @@ class LocalReader(ChunkedReader):
             for (dataset, rows), plan in zip(requests, plans, strict=True)
         ]
 
-    def _plan(self, dataset: str, matrix: str, rows: NDArray[np.int64]) -> _Plan | None:
+    def row_lengths(self, matrix: str, requests: Requests) -> list[NDArray[np.int64]] | None:
+        """Return how many values each row has; None for what is not read by this reader."""
+        lengths = []
+        for dataset, wanted in requests:
+            path, info, rows = self._request(dataset, matrix, wanted)
+            if info.encoding == "dense" or self._tables_of(path, info) is None:
+                return None
+            row_starts = self._starts(dataset, matrix, path, info)
+            lengths.append(row_starts[rows + 1] - row_starts[rows])
+        return lengths
+
+    def write_csr(
+        self, matrix: str, requests: Requests, values: RowTargets, indices: RowTargets
+    ) -> tuple[int, int]:
+        """Decode rows straight to where they belong, cast."""
+        targets = (values, values.addresses()), (indices, indices.addresses())
+
+        def jobs(work: SparseWork) -> list[Job]:
+            return [
+                partial(cast_part, work, number, addresses[work.before :], wanted.outs[0], part)
+                for number, (wanted, addresses) in enumerate(targets)
+                for part in work.parts()
+            ]
+
+        return self._write(matrix, requests, jobs)
+
+    def write_dense(
+        self, matrix: str, requests: Requests, rows: RowTargets, place: Place
+    ) -> tuple[int, int]:
+        """Decode rows straight into dense ones."""
+        addresses, like = rows.addresses(), rows.outs[0]
+
+        def jobs(work: SparseWork) -> list[Job]:
+            columns, own = place(work.n_vars), addresses[work.before :]
+            return [partial(scatter_part, work, own, columns, like, p) for p in work.parts()]
+
+        return self._write(matrix, requests, jobs)
+
+    def _write(
+        self, matrix: str, requests: Requests, jobs: Callable[[SparseWork], list[Job]]
+    ) -> tuple[int, int]:
+        opened: list[int] = []
+        todo: list[Job] = []
+        before = n_chunks = n_bytes = 0
+        try:
+            for dataset, wanted in requests:
+                path, info, rows = self._request(dataset, matrix, wanted)
+                tables = self._tables_of(path, info) or ()
+                row_starts = self._starts(dataset, matrix, path, info)
+                work = plan_sparse(tables, row_starts, rows, before, info.shape[1], opened)
+                todo += jobs(work)
+                before += len(rows)
+                n_chunks += work.n_chunks
+                n_bytes += work.n_bytes
+            self._do(todo)
+        finally:
+            for file in opened:
+                os.close(file)
+        return n_chunks, n_bytes
+
+    def _tables_of(self, path: str, info: MatrixInfo) -> tuple[ChunkTable, ...] | None:
+        found = [self._table(f"{path}/{name}", info.arrays[name]) for name in ("data", "indices")]
+        tables = tuple(table for table in found if table is not None)
+        return tables if len(tables) == len(found) else None
+
+    def _plan(self, dataset: str, matrix: str, rows: NDArray[np.int64]) -> StoredPlan | None:
         """Return how to read the rows; None if this reader cannot decode the matrix."""
         path, info, rows = self._request(dataset, matrix, rows)
-        names = ("",) if info.encoding == "dense" else ("data", "indices")
-        tables = []
-        for name in names:
-            table = self._table(f"{path}/{name}" if name else path, info.arrays[name])
-            if table is None:
-                return None
-            tables.append(table)
+        if info.encoding == "dense":
+            table = self._table(path, info.values)
+            tables: tuple[ChunkTable, ...] = () if table is None else (table,)
+        else:
+            tables = self._tables_of(path, info) or ()
+        if not tables:
+            return None
         unique, slots = distinct(rows)
         starts, stops = runs(unique)
         lengths = None
@@ -98,7 +163,7 @@ class LocalReader(ChunkedReader):
             lengths = row_starts[unique + 1] - row_starts[unique]
             starts, stops = row_starts[starts], row_starts[stops]
         pieces = plan_pieces(starts, stops, info.values.chunk)
-        return _Plan(tables, pieces, slots, lengths, info.shape[1])
+        return StoredPlan(tables, pieces, slots, lengths, info.shape[1])
 
     def decode(self, path: str, array: ArrayInfo, chunks: NDArray[np.int64]) -> NDArray[Any]:
         """Return the chunks side by side; see `ChunkedReader.decode`."""
@@ -107,13 +172,13 @@ class LocalReader(ChunkedReader):
             return self._other().decode(path, array, chunks)
         starts = chunks * array.chunk
         pieces = plan_pieces(starts, starts + array.chunk, array.chunk)
-        ((values,),) = self._read([[_Plan([table], pieces, chunks, None, 0)]])
+        ((values,),) = self._read([[StoredPlan([table], pieces, chunks, None, 0)]])
         return values
 
-    def _read(self, groups: Sequence[Sequence[_Plan]]) -> list[list[NDArray[Any]]]:
+    def _read(self, groups: Sequence[Sequence[StoredPlan]]) -> list[list[NDArray[Any]]]:
         """Return for each group the items of its plans side by side, one array per table."""
         opened: list[int] = []
-        jobs: list[partial[tuple[ChunkTable, int]]] = []
+        jobs: list[Job] = []
         buffers = []
         try:
             for plans in groups:
@@ -125,17 +190,19 @@ class LocalReader(ChunkedReader):
                     plan.before = before
                     for table, out in zip(plan.tables, outs, strict=True):
                         part = out[before : before + plan.pieces.n_items]
-                        jobs += _jobs(table, plan.pieces, part, opened)
+                        jobs += read_jobs(table, plan.pieces, part, opened)
                     before += plan.pieces.n_items
                 buffers.append(outs)
-            results = in_threads(jobs)
+            self._do(jobs)
         finally:
             for file in opened:
                 os.close(file)
-        for table, chunk in results:
-            if chunk >= 0:
-                raise altered(self._files.root, table.path, table.array, chunk)
         return buffers
+
+    def _do(self, jobs: Sequence[Job]) -> None:
+        for problem in in_threads(jobs):
+            if problem is not None:
+                raise problem.error(self._files.root)
 
     def _table(self, path: str, array: ArrayInfo) -> ChunkTable | None:
         """Return where the chunks of an array lie; None if this reader cannot decode it."""
@@ -152,89 +219,3 @@ class LocalReader(ChunkedReader):
 
             self._others = ZarrsReader(self._path, self._memory, {})
         return self._others
-
-
-@dataclass(eq=False)
-class _Plan:
-    """One request on its way.
-
-    Attributes
-    ----------
-    tables
-        The arrays to read: values, and indices where the matrix is sparse; chunked alike.
-    pieces
-        What to read of each of them.
-    slots
-        Which of the distinct rows, in the order in which they are stored, each row asked for is.
-    lengths
-        Of the distinct rows of a sparse matrix, in items.
-    before
-        How many items of other requests come first in the buffer.
-    """
-
-    tables: Sequence[ChunkTable]
-    pieces: Pieces
-    slots: NDArray[np.int64]
-    lengths: NDArray[np.int64] | None
-    n_vars: int
-    before: int = 0
-
-    @property
-    def kind(self) -> tuple[str, ...]:
-        return tuple(f"{t.array.dtype}{t.array.shape[1:]}" for t in self.tables)
-
-    def rows(self, buffers: Sequence[NDArray[Any]]) -> SparseRows | DenseRows:
-        """Return what was asked for, now that it lies in the buffers."""
-        n_chunks = int(np.count_nonzero(np.diff(self.pieces.chunks, prepend=-1)))
-        n_bytes = sum(n_chunks * t.array.chunk * t.item_bytes for t in self.tables)
-        cost = n_chunks * len(self.tables), n_bytes
-        if self.lengths is None:
-            return DenseRows(buffers[0], self.slots + self.before, *cost)
-        starts = self.before + np.cumsum(self.lengths) - self.lengths
-        values, indices = buffers
-        rows = starts[self.slots], self.lengths[self.slots]
-        return SparseRows(values, indices, *rows, self.n_vars, *cost)
-
-
-def _jobs(
-    table: ChunkTable, pieces: Pieces, out: NDArray[Any], opened: list[int]
-) -> list[partial[tuple[ChunkTable, int]]]:
-    """Open the shards of the pieces and return what is to be done, cut for several threads."""
-    if not pieces.n_items:
-        return []
-    shards, which = distinct(pieces.chunks // table.per_shard)
-    files = np.full(len(shards), -1, np.int64)
-    for i, shard in enumerate(shards.tolist()):
-        files[i] = table.open(shard)
-        if files[i] >= 0:
-            opened.append(int(files[i]))
-    parts = split(len(pieces.chunks), pieces.n_items * table.item_bytes // _TASK_BYTES)
-    flat = out.reshape(-1).view(np.uint8)
-    return [partial(_read_part, files[which], table, pieces, flat, part) for part in parts]
-
-
-def _read_part(
-    files: NDArray[np.int64],
-    table: ChunkTable,
-    pieces: Pieces,
-    out: NDArray[np.uint8],
-    part: slice,
-) -> tuple[ChunkTable, int]:
-    """Read some of the pieces in this thread; return the first bad chunk, or -1."""
-    functions = native_functions()
-    chunks, size = pieces.chunks[part], table.item_bytes
-    chunk_bytes = table.array.chunk * size
-    bad = read_pieces(
-        functions,
-        files[part],
-        table.offsets[chunks],
-        table.sizes[chunks],
-        pieces.begins[part] * size,
-        pieces.counts[part] * size,
-        pieces.places[part] * size,
-        chunk_bytes,
-        out,
-        np.empty(chunk_bytes + BLOSC_OVERHEAD + CRC_BYTES, np.uint8),
-        np.empty(chunk_bytes, np.uint8),
-    )
-    return table, int(chunks[bad]) if bad >= 0 else -1
