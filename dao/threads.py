@@ -6,15 +6,15 @@ Decoding and gathering share it, so together they never have more threads than t
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["in_threads", "n_threads", "over_ranges", "split"]
+__all__ = ["Jobs", "in_threads", "n_threads", "over_ranges", "split"]
 
 T = TypeVar("T")
 
@@ -48,6 +48,38 @@ def n_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class Jobs(Generic[T]):
+    """Functions that begin to run as they are added, several at a time."""
+
+    def __init__(self) -> None:
+        self._futures: list[Future[T]] = []
+
+    def add(self, jobs: Sequence[Callable[[], T]]) -> None:
+        """Begin these functions; on a machine with one core they have ended on return."""
+        if n_threads() > 1:
+            self._futures += [_Pool.get().submit(job) for job in jobs]
+            return
+        for job in jobs:
+            future: Future[T] = Future()
+            future.set_result(job())
+            self._futures.append(future)
+
+    def wait(self) -> None:
+        """Wait until all have ended, in whatever way."""
+        wait(self._futures)
+
+    def results(self) -> list[T]:
+        """Return what they returned, in order, after all have ended.
+
+        Raises
+        ------
+        BaseException
+            What the first of them raised.
+        """
+        self.wait()
+        return [future.result() for future in self._futures]
+
+
 def in_threads(jobs: Sequence[Callable[[], T]]) -> list[T]:
     """Call every function, several at a time; return the results in order.
 
@@ -56,13 +88,11 @@ def in_threads(jobs: Sequence[Callable[[], T]]) -> list[T]:
     BaseException
         What the first of them raised, after all have ended.
     """
-    if len(jobs) == 1 or n_threads() == 1:
-        return [job() for job in jobs]
-    futures = [_Pool.get().submit(job) for job in jobs]
-    errors = [error for future in futures if (error := future.exception()) is not None]
-    if errors:
-        raise errors[0]
-    return [future.result() for future in futures]
+    if len(jobs) == 1:
+        return [jobs[0]()]
+    running: Jobs[T] = Jobs()
+    running.add(jobs)
+    return running.results()
 
 
 def split(n: int, parts: int) -> list[slice]:

@@ -99,7 +99,7 @@ def open_shard(root: Path, path: str, array: ArrayInfo, shard: int) -> int:
     dao.errors.StorageError
         If it cannot be opened.
     """
-    file = root / shard_path(path, array, shard)
+    file = f"{root}/{shard_path(path, array, shard)}"  # pathlib takes longer than the system
     try:
         opened = os.open(file, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     except FileNotFoundError as error:

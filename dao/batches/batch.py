@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from dao.batches.gather import csr
 from dao.batches.segment import Segment, join, segment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import scipy.sparse as sp
     from numpy.typing import NDArray
@@ -33,6 +34,14 @@ class ArrayBatch:
     matrices: Mapping[str, sp.csr_matrix | NDArray[Any]]
     obs: Mapping[str, Column]
     index: NDArray[np.int64]
+    _frame: Callable[[], pd.DataFrame] | None = None
+
+    def frame(self) -> pd.DataFrame:
+        """Return obs as a DataFrame, indexed by ``index``."""
+        if self._frame is not None:
+            return self._frame()
+        columns = {name: column.to_pandas() for name, column in self.obs.items()}
+        return pd.DataFrame(columns, index=self.index, copy=False)
 
     def cut(self, n: int) -> list[ArrayBatch]:
         """Return batches of ``n`` rows, the last may have fewer, that are views of this one."""
@@ -41,11 +50,14 @@ class ArrayBatch:
             return [self]
         bounds = [(a, min(a + n, n_obs)) for a in range(0, n_obs, n)]
         matrices = {name: _cut(matrix, bounds) for name, matrix in self.matrices.items()}
+        # Only where it is asked for, and then once: pandas takes long to make one.
+        whole = cache(self.frame)
         return [
             ArrayBatch(
                 {name: pieces[i] for name, pieces in matrices.items()},
                 {name: column.take(slice(a, b)) for name, column in self.obs.items()},
                 self.index[a:b],
+                lambda a=a, b=b: whole().iloc[a:b].copy(),  # type: ignore[misc]
             )
             for i, (a, b) in enumerate(bounds)
         ]
@@ -76,10 +88,9 @@ def batches(windows: Iterable[Fetched], spec: BatchSpec) -> Iterator[list[ArrayB
 
 def to_numpy(batch: ArrayBatch) -> dict[str, Any]:
     """Return the batch as `dao.Store.generator` yields it; obs is indexed by ``index``."""
-    obs = {name: column.to_pandas() for name, column in batch.obs.items()}
     return {
         "X": batch.matrices["X"],
-        "obs": pd.DataFrame(obs, index=batch.index, copy=False),
+        "obs": batch.frame(),
         "layers": batch.group("layers"),
         "obsm": batch.group("obsm"),
         "index": batch.index,

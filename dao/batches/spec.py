@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchSpec", "MatrixSpec"]
 
 # Rows gathered at once: the fixed cost of that is more than a batch of 128 rows may take.
-_MOST_GATHERED = 1024
+_MOST_GATHERED = 4096
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,15 +47,18 @@ class Shuffle:
         n = int(sizes.sum())
         n_blocks = -(-n // self.block)
         order = permutation(n_blocks, seed, epoch, "blocks")
-        per_window = max(1, round(self.window / self.block))
         lengths = np.minimum(self.block, n - order * self.block)
         ends = np.concatenate([[0], np.cumsum(lengths)])
-        boundaries = np.append(ends[:-1:per_window], n).astype(np.int64)
+        # Windows are cut by rows: a block that is split between two of them costs less than
+        # windows of uneven lengths, which no batch size would divide.
+        boundaries = np.append(np.arange(0, n, self.window), n).astype(np.int64)
 
         def window(i: int) -> NDArray[np.int64]:
-            blocks = order[i * per_window : (i + 1) * per_window]
-            rows = (blocks[:, None] * self.block + np.arange(self.block)).ravel()
-            rows = rows[rows < n]
+            low, high = boundaries[i], boundaries[i + 1]
+            first = int(np.searchsorted(ends, low, side="right")) - 1
+            last = int(np.searchsorted(ends, high, side="left"))
+            rows = (order[first:last, None] * self.block + np.arange(self.block)).ravel()
+            rows = rows[rows < n][low - ends[first] : high - ends[first]]
             return rows[permutation(len(rows), seed, epoch, "window", i)]
 
         return EpochPlan(boundaries, window)

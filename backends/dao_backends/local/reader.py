@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dao.buffers import empty
-from dao.threads import in_threads
+from dao.threads import Jobs, in_threads
 from dao_backends.chunked import ChunkedReader
 from dao_backends.local.layout import ChunkTable, is_readable
 from dao_backends.local.native import native_functions
@@ -122,7 +122,7 @@ class LocalReader(ChunkedReader):
         self, matrix: str, requests: Requests, jobs: Callable[[SparseWork], list[Job]]
     ) -> tuple[int, int]:
         opened: list[int] = []
-        todo: list[Job] = []
+        running: Jobs[Problem | None] = Jobs()
         before = n_chunks = n_bytes = 0
         try:
             for dataset, wanted in requests:
@@ -130,12 +130,14 @@ class LocalReader(ChunkedReader):
                 tables = self._tables_of(path, info) or ()
                 row_starts = self._starts(dataset, matrix, path, info)
                 work = plan_sparse(tables, row_starts, rows, before, info.shape[1], opened)
-                todo += jobs(work)
+                # Decoding begins while the rows of the next dataset are planned.
+                running.add(jobs(work))
                 before += len(rows)
                 n_chunks += work.n_chunks
                 n_bytes += work.n_bytes
-            self._do(todo)
+            self._complain(running.results())
         finally:
+            running.wait()  # they use the files, and memory that may go after an error
             for file in opened:
                 os.close(file)
         return n_chunks, n_bytes
@@ -193,14 +195,14 @@ class LocalReader(ChunkedReader):
                         jobs += read_jobs(table, plan.pieces, part, opened)
                     before += plan.pieces.n_items
                 buffers.append(outs)
-            self._do(jobs)
+            self._complain(in_threads(jobs))
         finally:
             for file in opened:
                 os.close(file)
         return buffers
 
-    def _do(self, jobs: Sequence[Job]) -> None:
-        for problem in in_threads(jobs):
+    def _complain(self, problems: Sequence[Problem | None]) -> None:
+        for problem in problems:
             if problem is not None:
                 raise problem.error(self._files.root)
 
