@@ -60,7 +60,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_equal_to_the_reference(path: Path, data: st.DataObject) -> None:
     """Every batch is that of zarr-python: order, values, dtype, sorted indices."""
-    local, reference = dao.load_store(path, backend="local"), dao.load_store(path, backend="zarr")
+    memory = data.draw(st.sampled_from(["1GiB", "2MB", "100kB"]))
+    local = dao.load_store(path, backend="local", memory=memory)
+    reference = dao.load_store(path, backend="zarr")
     assert isinstance(local.reader, FusedReader)
     assert not isinstance(reference.reader, FusedReader)
     genes = data.draw(st.sampled_from([None, list(local.var_names[::-4]), [local.var_names[7]]]))

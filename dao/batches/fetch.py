@@ -79,8 +79,24 @@ def fetch(
     matrices: Mapping[str, MatrixSpec],
     positions: NDArray[np.int64],
     cuts: Sequence[int],
+    *,
+    fused: bool = True,
 ) -> Fetched:
-    """Return the rows at ``positions`` of a selection, of every matrix asked for."""
+    """Return the rows at ``positions`` of a selection, of every matrix asked for.
+
+    Parameters
+    ----------
+    reader, manifest, selection
+        Of the store.
+    matrices
+        What to read, and how it shall appear.
+    positions
+        Rows of the selection, in any order.
+    cuts
+        Where the rows are to be cut, from 0 to their number.
+    fused
+        Whether they may be decoded straight into their final form, all at once.
+    """
     datasets, rows = selection.locate(positions)
     counts = np.bincount(datasets, minlength=1)
     present = np.flatnonzero(counts)
@@ -95,10 +111,10 @@ def fetch(
     stored: dict[str, Stored] = {}
     costs = []
     for matrix, how in matrices.items():
-        fused = read_final(reader, matrix, how, requests, order, cuts)
-        if fused is not None:
-            final[matrix] = fused.matrices
-            costs.append((fused.n_chunks, fused.n_bytes))
+        done = read_final(reader, matrix, how, requests, order, cuts) if fused else None
+        if done is not None:
+            final[matrix] = done.matrices
+            costs.append((done.n_chunks, done.n_bytes))
         else:
             stored[matrix] = found = _stored(reader, matrix, requests, order)
             costs += [(part.n_chunks, part.n_bytes) for part in found.parts]

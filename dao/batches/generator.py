@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dao.batches.batch import ArrayBatch, batches, to_numpy
+from dao.batches.budget import Budget
 from dao.batches.fetch import Fetched, fetch
 from dao.batches.prefetch import Prefetcher, one_ahead
 from dao.buffers import keep, kept_bytes
@@ -30,12 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Generator", "Share", "Stats"]
 
 Convert = Callable[[ArrayBatch], Any]
-
-# Shares of the memory budget: one window being decoded, one being cut into batches, and
-# finished batches that wait.
-_FETCH_SHARE = 4
-_KEEP_SHARE = 2  # of what was used, so much may wait for being used again
-_MOST_AHEAD = 2  # of several thousand cells each: more would smooth nothing
 
 
 @dataclass
@@ -203,10 +198,13 @@ class Generator:
     def explain(self) -> str:
         """Return in words what an epoch reads and how much memory that takes."""
         start, stop = self._rows(self.share)
-        row = self._row_bytes()
+        budget = self._budget()
         plan = self._plan(0)
         windows = np.diff(plan.boundaries)
         largest = int(windows.max()) if len(windows) else 0
+        at_once = min(largest, budget.fetch_rows)
+        fused = budget.fuses(at_once)
+        row_bytes = budget.final_row_bytes if fused else budget.stored_row_bytes
         lines = [
             (
                 f"{stop - start:,} of {self.store.n_obs:,} cells per epoch "
@@ -214,12 +212,12 @@ class Generator:
             ),
             f"order: {self.sampler}, seed {self.seed}",
             (
-                f"decoded {min(largest, self._fetch_rows()):,} cells at a time (windows of "
-                f"{largest:,}), about {format_bytes(row * min(largest, self._fetch_rows()))}"
+                f"decoded {at_once:,} cells at a time (windows of {largest:,}), "
+                f"about {format_bytes(row_bytes * at_once)}"
             ),
             (
-                f"up to {self._depth()} times {self.spec.most_gathered:,} cells ready ahead, "
-                f"{format_bytes(self._gathered_bytes())} each time"
+                f"up to {budget.depth} times {budget.stretch:,} cells ready ahead, "
+                f"{format_bytes(budget.stretch_bytes)} each time"
             ),
             f"backend {self.store.backend!r}, memory budget {format_bytes(self.store.memory)}",
         ]
@@ -262,11 +260,12 @@ class Generator:
 
         For adaptors to frameworks; users iterate over the generator itself.
         """
-        keep(self, self.store.memory // _KEEP_SHARE)
+        budget = self._budget(spec)
+        keep(self, budget.kept)
         start, stop = self._rows(share or self.share)
         start = min(stop, start + first_batch * self.batch_size)
         source = self._produce(convert, spec or self.spec, epoch, start, stop)
-        return self._consume(Prefetcher(source, self._depth()), epoch, first_batch)
+        return self._consume(Prefetcher(source, budget.depth), epoch, first_batch)
 
     def begin(self) -> tuple[int, int]:
         """Return the epoch and first batch of the next `iterate`, and go on to the epoch after.
@@ -311,18 +310,24 @@ class Generator:
             source.close()
 
     def _windows(self, epoch: int, start: int, stop: int, spec: BatchSpec) -> Iterator[Fetched]:
-        at_most = self._fetch_rows()
+        budget = self._budget(spec)
+        at_most = budget.fetch_rows
         store = self.store
         # Without used memory a window takes long, so the first batch is fetched alone.
-        first = 0 if kept_bytes() else min(at_most, spec.most_gathered)
+        first = 0 if kept_bytes() else min(at_most, budget.stretch)
         done = 0
         for rows in self._plan(epoch).rows(start, stop):
             for a, b in _parts(len(rows), first, at_most):
-                cuts = spec.cuts(done, b - a)
-                done += b - a
                 fetched = fetch(
-                    store.reader, store.manifest, store.selection, spec.matrices, rows[a:b], cuts
+                    store.reader,
+                    store.manifest,
+                    store.selection,
+                    spec.matrices,
+                    rows[a:b],
+                    budget.cuts(done, b - a),
+                    fused=budget.fuses(b - a),
                 )
+                done += b - a
                 self.stats.bytes_read += fetched.n_bytes
                 self.stats.chunks_decoded += fetched.n_chunks
                 yield fetched
@@ -336,24 +341,8 @@ class Generator:
         n_rows = self._plan(0).n_rows
         return share.rows(n_rows, self.batch_size, drop_last=self.drop_last)
 
-    def _row_bytes(self) -> int:
-        return max(1, sum(self.store.stored_row_bytes(m) for m in self.spec.matrices))
-
-    def _fetch_rows(self) -> int:
-        return max(1, self.store.memory // _FETCH_SHARE // self._row_bytes())
-
-    def _gathered_bytes(self) -> int:
-        per_row = 8 * len(self.spec.obs)
-        for name, how in self.spec.matrices.items():
-            width = how.columns.n_vars
-            if how.dense:
-                per_row += width * how.dtype.itemsize
-            else:
-                per_row += int(self.store.mean_nnz(name)) * (how.dtype.itemsize + 4)
-        return max(1, per_row * self.spec.most_gathered)
-
-    def _depth(self) -> int:
-        return max(1, min(_MOST_AHEAD, self.store.memory // _FETCH_SHARE // self._gathered_bytes()))
+    def _budget(self, spec: BatchSpec | None = None) -> Budget:
+        return Budget.of(self.store, (spec or self.spec).matrices, self.batch_size)
 
     def _fingerprint(self) -> dict[str, Any]:
         manifest = self.store.manifest

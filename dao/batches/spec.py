@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchSpec", "MatrixSpec"]
 
-# Rows gathered at once: the fixed cost of that is more than a batch of 128 rows may take.
-_MOST_GATHERED = 4096
-
 
 @dataclass(frozen=True, slots=True)
 class MatrixSpec:
@@ -43,18 +40,3 @@ class BatchSpec:
     batch_size: int
     matrices: Mapping[str, MatrixSpec]
     obs: Mapping[str, Column]
-
-    @property
-    def most_gathered(self) -> int:
-        """Rows that are gathered at once, at most: a multiple of the batch size."""
-        return max(1, _MOST_GATHERED // self.batch_size) * self.batch_size
-
-    def cuts(self, done: int, n: int) -> list[int]:
-        """Return where to cut ``n`` rows that come after ``done`` others, from 0 to n.
-
-        Whole batches lie between cuts, as many as are gathered at once; what is missing of a
-        batch that began before, and the begin of one that goes on after, lie apart.
-        """
-        head = min(n, -done % self.batch_size)
-        tail = head + (n - head) // self.batch_size * self.batch_size
-        return [*dict.fromkeys([0, *range(head, tail, self.most_gathered), tail, n])]

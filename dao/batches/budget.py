@@ -1,0 +1,99 @@
+"""How much is read, gathered and kept ready at once, for a given amount of memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dao.batches.spec import MatrixSpec
+    from dao.store import Store
+
+__all__ = ["Budget"]
+
+# Shares of the memory: rows as they are stored; windows in their final form, of which there are
+# two; finished batches that wait; memory that was used and may be again; one stretch of batches.
+_FETCH_SHARE = 4
+_WINDOW_SHARE = 2
+_READY_SHARE = 4
+_KEPT_SHARE = 2
+_STRETCH_SHARE = 16
+
+# Rows. The fixed cost of a stretch is more than a batch of 128 rows may take.
+_LONGEST_STRETCH = 4096
+_MOST_STRETCHES_READY = 2  # more would smooth nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What follows from the memory that a stream may hold.
+
+    Attributes
+    ----------
+    memory
+        Bytes.
+    stored_row_bytes, final_row_bytes
+        Of a cell, on average: as it is stored, and in a batch.
+    batch_size
+        Cells in a batch.
+    """
+
+    memory: int
+    stored_row_bytes: int
+    final_row_bytes: int
+    batch_size: int
+
+    @classmethod
+    def of(cls, store: Store, matrices: Mapping[str, MatrixSpec], batch_size: int) -> Budget:
+        """Return the budget of a stream of these matrices."""
+        stored = sum(store.stored_row_bytes(name) for name in matrices)
+        final = 0
+        for name, how in matrices.items():
+            if how.dense:
+                final += how.columns.n_vars * how.dtype.itemsize
+            else:
+                final += int(store.mean_nnz(name)) * (how.dtype.itemsize + 4)
+        return cls(store.memory, max(1, stored), max(1, final), batch_size)
+
+    @property
+    def fetch_rows(self) -> int:
+        """Cells that are read at once, at most."""
+        return max(1, self.memory // _FETCH_SHARE // self.stored_row_bytes)
+
+    def fuses(self, n_rows: int) -> bool:
+        """Whether so many cells may be decoded straight into their final form."""
+        return n_rows * self.final_row_bytes <= self.memory // _WINDOW_SHARE
+
+    @property
+    def stretch(self) -> int:
+        """Cells that are finished together: a multiple of the batch size."""
+        rows = min(_LONGEST_STRETCH, self.memory // _STRETCH_SHARE // self.final_row_bytes)
+        return max(1, rows // self.batch_size) * self.batch_size
+
+    @property
+    def stretch_bytes(self) -> int:
+        """Bytes of a stretch."""
+        return self.stretch * self.final_row_bytes
+
+    @property
+    def depth(self) -> int:
+        """Finished stretches that may wait."""
+        affordable = self.memory // _READY_SHARE // self.stretch_bytes
+        return max(1, min(_MOST_STRETCHES_READY, affordable))
+
+    @property
+    def kept(self) -> int:
+        """Bytes of used memory that are kept for arrays to come."""
+        return self.memory // _KEPT_SHARE
+
+    def cuts(self, done: int, n: int) -> list[int]:
+        """Return where to cut ``n`` rows that come after ``done`` others, from 0 to n.
+
+        Whole batches lie between cuts, a stretch of them; what is missing of a batch that began
+        before, and the begin of one that goes on after, lie apart.
+        """
+        head = min(n, -done % self.batch_size)
+        tail = head + (n - head) // self.batch_size * self.batch_size
+        return [*dict.fromkeys([0, *range(head, tail, self.stretch), tail, n])]
