@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +15,8 @@ from dao_backends.zarrs import ZarrsReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pytest
 
 Make = Any
 

@@ -32,6 +32,7 @@ def cast_pieces(
     compressed: NDArray[np.uint8],
     decoded: NDArray[Any],
     like: NDArray[Any],
+    bounded: bool,  # noqa: FBT001 - numba knows no keywords of its own
 ) -> tuple[int, int]:
     """Write pieces of chunks to addresses, cast; return the first bad piece or -1, and the maximum.
 
@@ -47,6 +48,8 @@ def cast_pieces(
         Working memory: one chunk, in the stored dtype.
     like
         An array of the dtype that is written.
+    bounded
+        Whether the maximum is asked for; it is 0 otherwise.
     """
     loaded = -1
     largest = decoded.dtype.type(0)
@@ -60,10 +63,31 @@ def cast_pieces(
             loaded = i
         part = decoded[begin : begin + count]
         kept = carray(as_pointer(targets[i]), (count,), like.dtype)
-        for k in range(count):
-            kept[k] = part[k]
-            largest = max(largest, part[k])
+        if bounded:
+            for k in range(count):
+                kept[k] = part[k]
+                largest = max(largest, part[k])
+        else:
+            for k in range(count):
+                kept[k] = part[k]
     return -1, int(largest)
+
+
+@njit(nogil=True, cache=True)
+def _all_below(columns: NDArray[Any], bound: int) -> bool:
+    smallest = largest = columns[0]
+    for k in range(len(columns)):
+        smallest, largest = min(smallest, columns[k]), max(largest, columns[k])
+    return bool(smallest >= 0 and np.int64(largest) < bound)
+
+
+@njit(nogil=True, cache=True)
+def _keep(row: NDArray[Any], target: int) -> None:
+    """Copy all but the last item to an address."""
+    width = len(row) - 1
+    kept = carray(as_pointer(target), (width,), row.dtype)
+    for k in range(width):
+        kept[k] = row[k]
 
 
 @njit(nogil=True, cache=True)
@@ -80,14 +104,13 @@ def scatter_pieces(
     values: NDArray[Any],
     indices: NDArray[Any],
     place: NDArray[np.int32],
-    width: int,
-    like: NDArray[Any],
+    row: NDArray[Any],
 ) -> tuple[int, int]:
     """Write pieces of sparse rows into dense rows; return the first bad piece or -1, and why.
 
     Parameters
     ----------
-    functions, compressed, like
+    functions, compressed
         As of `cast_pieces`.
     files, offsets, sizes
         Shape (2, pieces): of the values and of the indices.
@@ -96,13 +119,15 @@ def scatter_pieces(
     targets
         Per piece: the address of its dense row.
     firsts
-        Whether the piece is the first of its row, which is filled with zeros then.
+        Whether the piece is the first of its row; all pieces of a row follow each other.
     values, indices
         Working memory: one chunk of each.
     place
-        For each stored column its place in the row, or -1.
-    width
-        Of a dense row, in items.
+        For each stored column its place in the row; that of columns which are not wanted is the
+        last, one beyond what is kept. So no branch depends on the data, which no processor
+        could predict.
+    row
+        Working memory: a row and one item more, in the dtype that is written.
 
     Returns
     -------
@@ -112,7 +137,7 @@ def scatter_pieces(
     loaded = -1
     for i in range(len(begins)):
         begin, count = begins[i], counts[i]
-        if begin < 0 or count < 0 or begin + count > len(values):
+        if begin < 0 or count < 1 or begin + count > len(values):
             return i, 0
         if loaded < 0 or files[0, i] != files[0, loaded] or offsets[0, i] != offsets[0, loaded]:
             if not load_chunk(
@@ -124,14 +149,13 @@ def scatter_pieces(
             ):
                 return i, 1
             loaded = i
-        row = carray(as_pointer(targets[i]), (width,), like.dtype)
         if firsts[i]:
             row[:] = 0
-        for k in range(begin, begin + count):
-            column = np.int64(indices[k])
-            if column < 0 or column >= len(place):
-                return i, 2
-            target = place[column]
-            if target >= 0:
-                row[target] = values[k]
+        columns, numbers = indices[begin : begin + count], values[begin : begin + count]
+        if not _all_below(columns, len(place)):
+            return i, 2
+        for k in range(count):
+            row[place[np.int64(columns[k])]] = numbers[k]
+        if i + 1 == len(begins) or firsts[i + 1]:
+            _keep(row, targets[i])
     return -1, 0

@@ -141,6 +141,7 @@ def cast_part(
         np.empty(table.array.chunk * table.item_bytes + BLOSC_OVERHEAD + CRC_BYTES, np.uint8),
         np.empty(table.array.chunk, table.array.dtype),
         like,
+        number == 1,
     )
     if bad >= 0:
         return Problem(table, int(chunks[bad]))
@@ -173,9 +174,8 @@ def scatter_part(
         np.empty(compressed, np.uint8),
         buffers[0],
         buffers[1],
-        place,
-        like.shape[1],
-        like,
+        np.where(place < 0, like.shape[1], place).astype(np.int32),
+        np.empty(like.shape[1] + 1, like.dtype),
     )
     if bad < 0:
         return None
