@@ -20,7 +20,6 @@ __all__ = [
     "dense_from_dense",
     "fill_dense",
     "fill_selected",
-    "value_range",
 ]
 
 
@@ -129,22 +128,3 @@ def dense_from_dense(
                 row[j] = source[columns[j]]
             else:
                 row[j] = 0
-
-
-@njit(nogil=True, cache=True)
-def value_range(values: NDArray[Any]) -> tuple[float, float, bool, bool]:
-    """Return (minimum, maximum, all whole numbers, all fit float32); zero is always included."""
-    minimum, maximum = 0.0, 0.0
-    integral, fits = True, True
-    for k in range(len(values)):
-        value = np.float64(values[k])
-        if not np.isfinite(value):
-            integral = False
-            continue
-        minimum = min(minimum, value)
-        maximum = max(maximum, value)
-        if integral and value != np.floor(value):
-            integral = False
-        if fits and np.float64(np.float32(value)) != value:
-            fits = False
-    return minimum, maximum, integral, fits
