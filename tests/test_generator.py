@@ -387,3 +387,23 @@ def test_small_batches_are_views_of_larger_ones(store: dao.Store) -> None:
         x.data[:] = -1
     again = next(iter(store.generator(130, sampler="sequential")))
     assert again["X"].min() == 0
+
+
+def test_an_error_comes_after_what_was_finished(store: dao.Store) -> None:
+    """Batches that transform has returned are given before the error of a later one is raised."""
+
+    def transform(batch: dict[str, Any]) -> dict[str, Any]:
+        if 77 in batch["index"]:
+            msg = "no more"
+            raise ValueError(msg)
+        return batch
+
+    seen: list[int] = []
+
+    def consume() -> None:
+        for batch in store.generator(10, sampler="sequential", transform=transform):
+            seen.extend(batch["index"].tolist())
+
+    with pytest.raises(ValueError, match="no more"):
+        consume()
+    assert seen == list(range(70))

@@ -75,7 +75,8 @@ class ChunkedReader(ABC):
         path, info, rows = self._request(dataset, matrix, rows)
         if info.encoding == "dense":
             return self._dense_rows(path, info, rows)
-        return self._sparse_rows(path, info, self._starts(dataset, matrix, path, info), rows)
+        row_starts = self._starts(dataset, matrix, path, info)
+        return self._sparse_rows(path, info, row_starts[rows], row_starts[rows + 1])
 
     def close(self) -> None:
         """Drop cached row starts."""
@@ -108,9 +109,8 @@ class ChunkedReader(ABC):
         return DenseRows(kept, slots, n_chunks, n_bytes)
 
     def _sparse_rows(
-        self, path: str, info: MatrixInfo, row_starts: NDArray[np.int64], rows: NDArray[np.int64]
+        self, path: str, info: MatrixInfo, starts: NDArray[np.int64], stops: NDArray[np.int64]
     ) -> SparseRows:
-        starts, stops = row_starts[rows], row_starts[rows + 1]
         plan = plan_ranges(starts, stops, info.values.chunk)
         arrays = [(f"{path}/{name}", info.arrays[name]) for name in ("data", "indices")]
         chunk_bytes = sum(a.chunk * np.dtype(a.dtype).itemsize for _, a in arrays)

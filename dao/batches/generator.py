@@ -264,7 +264,8 @@ class Generator:
         keep(self, budget.kept)
         start, stop = self._rows(share or self.share)
         start = min(stop, start + first_batch * self.batch_size)
-        source = self._produce(convert, spec or self.spec, epoch, start, stop)
+        windows = self._windows(epoch, start, stop, spec or self.spec, budget)
+        source = self._produce(convert, spec or self.spec, windows)
         return self._consume(Prefetcher(source, budget.depth), epoch, first_batch)
 
     def begin(self) -> tuple[int, int]:
@@ -277,13 +278,18 @@ class Generator:
         return epoch, first
 
     def _produce(
-        self, convert: Convert, spec: BatchSpec, epoch: int, start: int, stop: int
+        self, convert: Convert, spec: BatchSpec, windows: Iterator[Fetched]
     ) -> Iterator[Any]:
-        windows = one_ahead(self._windows(epoch, start, stop, spec))
-        with closing(windows):
-            for group in batches(windows, spec):
-                yield [self._finish(convert, batch) for batch in group]
-                del group  # nothing is held here while the next ones are made
+        with closing(one_ahead(windows)) as ahead:
+            for group in batches(ahead, spec):
+                ready: list[tuple[Any, int]] = []
+                try:
+                    ready.extend(self._finish(convert, batch) for batch in group)
+                except BaseException:
+                    yield ready  # what was finished before the error comes before it
+                    raise
+                yield ready
+                del group, ready  # nothing is held here while the next ones are made
 
     def _finish(self, convert: Convert, batch: ArrayBatch) -> tuple[Any, int]:
         result = convert(batch)
@@ -309,8 +315,9 @@ class Generator:
         finally:
             source.close()
 
-    def _windows(self, epoch: int, start: int, stop: int, spec: BatchSpec) -> Iterator[Fetched]:
-        budget = self._budget(spec)
+    def _windows(
+        self, epoch: int, start: int, stop: int, spec: BatchSpec, budget: Budget
+    ) -> Iterator[Fetched]:
         at_most = budget.fetch_rows
         store = self.store
         # Without used memory a window takes long, so the first batch is fetched alone.

@@ -92,11 +92,10 @@ def _read_part(
     part: slice,
 ) -> Problem | None:
     """Read some of the pieces in this thread."""
-    functions = native_functions()
     chunks, size = pieces.chunks[part], table.item_bytes
     chunk_bytes = table.array.chunk * size
     bad = read_pieces(
-        functions,
+        native_functions(),
         files[part],
         table.offsets[chunks],
         table.sizes[chunks],
