@@ -283,7 +283,7 @@ class Store:
 
     def generator(
         self,
-        batch_size: int = 1024,
+        batch_size: int | None = 1024,
         *,
         obs_keys: Sequence[str] = (),
         var_names: Iterable[str] | None = None,

@@ -120,7 +120,9 @@ def test_budget(memory: int, stored: int, final: int, batch_size: int, lengths: 
     assert budget.stretch % batch_size == 0
     done = 0
     for n in lengths:
-        cuts = budget.cuts(done, n)
+        first_end = (done // batch_size + 1) * batch_size
+        own_ends = np.arange(first_end, done + n + 1, batch_size) - done
+        cuts = budget.cuts(own_ends, n, begins=done % batch_size == 0)
         assert cuts == sorted(set(cuts))
         assert (cuts[0], cuts[-1]) == (0, n)
         # Between the first and the last end of a batch there are whole ones only.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dao.batches.columns import ColumnMap
-from dao.batches.generator import Generator, Share
+from dao.batches.generator import Generator
+from dao.batches.rows import rows_of
+from dao.batches.share import Share
 from dao.batches.spec import BatchSpec, MatrixSpec
 from dao.errors import ArgumentError, near_matches
 from dao.format.encodings import check_cast
@@ -31,7 +32,7 @@ _SAMPLERS: dict[str, Callable[[], Sampler]] = {
 def make_generator(
     store: Store,
     *,
-    batch_size: int,
+    batch_size: int | None,
     obs_keys: Sequence[str],
     var_names: Iterable[str] | None,
     layers: Sequence[str],
@@ -46,7 +47,7 @@ def make_generator(
     world_size: int | None,
 ) -> Generator:
     """Return a generator; see `dao.Store.generator` for the arguments."""
-    if not _is_whole(batch_size) or batch_size < 1:
+    if batch_size is not None and not (_is_whole(batch_size) and batch_size >= 1):
         msg = f"batch_size={batch_size!r}: give a whole number of at least 1."
         raise ArgumentError(msg)
     if not _is_whole(seed) or seed < 0:
@@ -68,15 +69,22 @@ def make_generator(
     for name in _listed("obsm", obsm):
         matrices[f"obsm/{name}"] = _obsm_spec(store, name)
     obs = {name: store.obs_column(name) for name in _listed("obs_keys", obs_keys)}
-    return Generator(
+    size = None if batch_size is None else int(batch_size)
+    generator = Generator(
         store=store,
-        spec=BatchSpec(int(batch_size), matrices, obs),
+        spec=BatchSpec(size, matrices, obs),
         sampler=_sampler(sampler),
+        rows=rows_of(store, size),
         seed=int(seed),
         drop_last=bool(drop_last),
         transform=transform,
-        share=_share(rank, world_size),
+        given_share=_share(rank, world_size),
     )
+    # What a sampler has to say against its arguments is said now.
+    if generator.plan(0).batches is None and size is None:
+        msg = "batch_size=None is for samplers that say which rows come together, as Grouped does."
+        raise ArgumentError(msg)
+    return generator
 
 
 def _output_dtype(store: Store, matrix: str, dtype: Any) -> np.dtype[Any]:
@@ -123,24 +131,16 @@ def _sampler(sampler: str | Sampler) -> Sampler:
     return sampler
 
 
-def _share(rank: int | None, world_size: int | None) -> Share:
+def _share(rank: int | None, world_size: int | None) -> Share | None:
     if (rank is None) != (world_size is None):
         msg = "rank and world_size go together; give both or none."
         raise ArgumentError(msg)
     if rank is None or world_size is None:
-        return _torch_share()
+        return None
     if not (_is_whole(rank) and _is_whole(world_size) and 0 <= rank < world_size):
         msg = f"rank={rank!r}, world_size={world_size!r}: rank must be below world_size."
         raise ArgumentError(msg)
     return Share(int(rank), int(world_size))
-
-
-def _torch_share() -> Share:
-    # A process group can only exist where the user has imported torch.
-    distributed = getattr(sys.modules.get("torch"), "distributed", None)
-    if distributed is None or not (distributed.is_available() and distributed.is_initialized()):
-        return Share()
-    return Share(distributed.get_rank(), distributed.get_world_size())
 
 
 def _listed(argument: str, names: Sequence[str]) -> list[str]:

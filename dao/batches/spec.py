@@ -33,10 +33,12 @@ class BatchSpec:
     ----------
     matrices
         ``"X"``, ``"layers/<name>"``, ``"obsm/<name>"`` -> how it appears.
+    batch_size
+        Cells in a batch; None if the sampler decides.
     obs
         The obs columns of the whole selection.
     """
 
-    batch_size: int
+    batch_size: int | None
     matrices: Mapping[str, MatrixSpec]
     obs: Mapping[str, Column]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dao.backend import missing_extra
-from dao.batches.generator import Share
 from dao.batches.numeric import numeric_obs
+from dao.batches.share import Share
+from dao.batches.state import of_worker
 from dao.errors import ArgumentError, DaoError
 
 try:
@@ -67,9 +68,8 @@ class TorchBatches(IterableDataset[Any]):
         _silence_warnings()
         info = get_worker_info()
         if info is None:
-            epoch, first = self.generator.begin()
             return self.generator.iterate(
-                self._convert(), epoch=epoch, first_batch=first, spec=self._spec()
+                self._convert(), self.generator.begin(), spec=self._spec()
             )
         if self._device is not None:
             msg = (
@@ -88,7 +88,8 @@ class TorchBatches(IterableDataset[Any]):
         self._shared[1 + info.id] = own + 1
         base = self.generator.share
         share = Share(base.rank, base.world_size, info.id, info.num_workers)
-        return self.generator.iterate(to_torch, epoch=int(self._shared[0]) + own, share=share)
+        course = self.generator.course(int(self._shared[0]) + own)
+        return self.generator.iterate(to_torch, course, share=share)
 
     def _spec(self) -> BatchSpec:
         """Return what leaves the reader: with a device, sparse what is stored so."""
@@ -112,12 +113,34 @@ class TorchBatches(IterableDataset[Any]):
         self._shared[0] = epoch
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the stream is (without workers)."""
-        return self.generator.state_dict()
+        """Return where the stream is; in a DataLoader worker, where that worker is.
+
+        torchdata's ``StatefulDataLoader`` asks its workers for it.
+        """
+        state = self.generator.state_dict()
+        info = get_worker_info()
+        return state if info is None else of_worker(state, info.id)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue where a `state_dict` was taken (without workers)."""
+        """Continue where a `state_dict` was taken.
+
+        Parameters
+        ----------
+        state
+            Of this, or of a ``StatefulDataLoader``: then with any number of workers.
+
+        Raises
+        ------
+        dao.errors.ArgumentError
+            If the state is of another stream; names what differs.
+        """
         self.generator.load_state_dict(state)
+        info = get_worker_info()
+        self._shared[0] = self.generator.epoch
+        if info is None:
+            self._shared[1:] = 0
+        else:
+            self._shared[1 + info.id] = 0
 
     @property
     def categories(self) -> dict[str, list[Any]]:
@@ -142,6 +165,7 @@ def to_torch(batch: ArrayBatch) -> dict[str, Any]:
         "layers": {n: _tensor(m) for n, m in batch.group("layers").items()},
         "obsm": {n: _tensor(m) for n, m in batch.group("obsm").items()},
         "index": torch.from_numpy(batch.index),
+        **{n: torch.from_numpy(a) for n, a in batch.extras.items()},
     }
 
 
