@@ -12,8 +12,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dao import errors, samplers, testing
+    from dao import errors, samplers, testing, transforms
     from dao.batches.generator import Generator
+    from dao.batches.interleave import interleave
     from dao.load import load_store
     from dao.store import Store
     from dao.validate import validate_store
@@ -27,9 +28,11 @@ __all__ = [
     "Source",
     "Store",
     "errors",
+    "interleave",
     "load_store",
     "samplers",
     "testing",
+    "transforms",
     "validate_store",
     "write_store",
 ]
@@ -39,6 +42,7 @@ _HOME = {
     "Generator": "dao.batches.generator",
     "Source": "dao.write.source",
     "Store": "dao.store",
+    "interleave": "dao.batches.interleave",
     "load_store": "dao.load",
     "validate_store": "dao.validate",
     "write_store": "dao.write.store",
@@ -48,7 +52,7 @@ _HOME = {
 def __getattr__(name: str) -> object:
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
-    if name in {"errors", "samplers", "testing"}:
+    if name in {"errors", "samplers", "testing", "transforms"}:
         return import_module(f"dao.{name}")
     if name == "__version__":
         from importlib.metadata import version

@@ -73,6 +73,14 @@ class Selection:
         found = np.flatnonzero(mask) if rows is None else rows[mask[rows]]
         return found.astype(np.uint32)
 
+    def keep(self, mask: NDArray[np.bool_]) -> Selection:
+        """Return the chosen rows that are true in a mask over them."""
+        chosen = list(self.chosen)
+        for i, rows in self.parts():
+            own = np.flatnonzero(mask[self.offsets[i] : self.offsets[i + 1]]).astype(np.uint32)
+            chosen[i] = own if rows is None else rows[own]
+        return Selection(self.sizes, tuple(chosen))
+
     def locate(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return (dataset, row in the dataset) of positions in this selection."""
         datasets = np.searchsorted(self.offsets, positions, side="right") - 1

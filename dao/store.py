@@ -25,10 +25,11 @@ from dao.selection import Selection
 from dao.where import And, Expression, Not, check, evaluate, parse, values_test
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     import tensorflow as tf
     from anndata import AnnData
+    from numpy.typing import NDArray
 
     from dao.backend import Reader
     from dao.batches.generator import Generator
@@ -230,12 +231,9 @@ class Store:
             mask = evaluate(expression, self._obs.columns(i), self.selection.sizes[i])
             if not (mask.all() and chosen[i] is None):
                 chosen[i] = self.selection.narrow(i, mask)
-        selection = Selection(self.selection.sizes, tuple(chosen))
         if not conditions:
             return self
-        left = {self.manifest.datasets[i].organism for i, _ in selection.parts()}
-        organisms = tuple(o for o in self.organisms if o in left) or self.organisms
-        return self._with(selection=selection, organisms=organisms)
+        return self._of(Selection(self.selection.sizes, tuple(chosen)))
 
     def select_features(self, ids: Iterable[str], missing: str = "error") -> Store:
         """Return the store with these features, in this order.
@@ -269,6 +267,47 @@ class Store:
             raise UnknownFeatureError(msg)
         return self._with(_chosen_features=wanted)
 
+    def split(
+        self,
+        fractions: Mapping[str, float],
+        *,
+        group_by: str | Sequence[str] | None = None,
+        stratify_by: str | Sequence[str] | None = None,
+        seed: int = 0,
+    ) -> dict[str, Store]:
+        """Return disjoint parts of the cells, which together are all of them.
+
+        The same arguments give the same parts for ever. A part can be split again.
+
+        Parameters
+        ----------
+        fractions
+            Name of each part -> its fraction of the cells, adding up to 1.
+        group_by
+            obs column, or several, whose values stay whole: held-out donors, plates, studies.
+            Sizes are then as near to the fractions as the groups allow.
+        stratify_by
+            obs column, or several, of whose values each part gets its fraction.
+        seed
+            Of the order in which cells or groups are dealt out.
+
+        Raises
+        ------
+        dao.errors.ArgumentError
+            If the fractions do not add up to 1, or there are fewer groups than parts.
+        dao.errors.UnknownColumnError
+            With the nearest names.
+
+        Examples
+        --------
+        >>> parts = store.split({"train": 0.8, "test": 0.2}, stratify_by="cell_type")
+        >>> parts["train"].n_obs, parts["test"].n_obs
+        (320, 80)
+        """
+        from dao.split import split
+
+        return split(self, fractions, group_by=group_by, stratify_by=stratify_by, seed=seed)
+
     # --- taking -------------------------------------------------------------------------------
 
     def to_anndata(self) -> AnnData:
@@ -283,7 +322,7 @@ class Store:
 
     def generator(
         self,
-        batch_size: int | None = 1024,
+        batch_size: int | str | None = 1024,
         *,
         obs_keys: Sequence[str] = (),
         var_names: Iterable[str] | None = None,
@@ -294,7 +333,7 @@ class Store:
         sampler: str | Sampler = "shuffle",
         seed: int = 0,
         drop_last: bool = False,
-        transform: Callable[[Any], Any] | None = None,
+        transform: Any = None,
         rank: int | None = None,
         world_size: int | None = None,
     ) -> Generator:
@@ -307,7 +346,8 @@ class Store:
         Parameters
         ----------
         batch_size
-            Cells per batch; any number.
+            Cells per batch; any number. ``"auto"`` chooses a usual one by the number of cells; None
+            leaves it to the sampler (`dao.samplers.Grouped`: whole groups).
         obs_keys
             obs columns to deliver; ``dataset`` and ``organism`` are always there to ask for.
         var_names
@@ -325,7 +365,9 @@ class Store:
         drop_last
             Leave out the last batch of an epoch if it is not full.
         transform
-            A function of a batch that returns what is handed out; runs ahead in a thread.
+            What happens to batches while they are read ahead: ``"normalize_total"``, ``"log1p"`` or
+            an object of `dao.transforms`, which change X, a function of a batch that returns what
+            is handed out, or a list of these in order, functions last.
         rank, world_size
             Of a distributed run; taken from torch.distributed where that is initialised.
 
@@ -442,6 +484,15 @@ class Store:
             offered = [*self.obs_columns, *VIRTUAL_COLUMNS]
             msg = f"There is no obs column {name!r}.{near_matches(name, offered)}"
             raise UnknownColumnError(msg)
+
+    def keep(self, mask: NDArray[np.bool_]) -> Store:
+        """Return the selected cells that are true in a mask over them."""
+        return self._of(self.selection.keep(mask))
+
+    def _of(self, selection: Selection) -> Store:
+        left = {self.manifest.datasets[i].organism for i, _ in selection.parts()}
+        organisms = tuple(o for o in self.organisms if o in left) or self.organisms
+        return self._with(selection=selection, organisms=organisms)
 
     def _with(self, **changes: Any) -> Store:
         return replace(self, **changes)

@@ -111,6 +111,8 @@ def _with_extras(batch: ArrayBatch, stream: Stream) -> ArrayBatch:
 
 
 def _with_obs(rows: Segment, spec: BatchSpec) -> ArrayBatch:
+    for step, column in spec.steps:
+        step.apply(rows.matrices["X"], column, rows.positions)
     obs = {name: column.take(rows.positions) for name, column in spec.obs.items()}
     return ArrayBatch(rows.matrices, obs, rows.index)
 

@@ -53,9 +53,10 @@ def sparse_spec(spec: BatchSpec, sparse: Mapping[str, bool]) -> BatchSpec:
     sparse
         Which matrices are stored as CSR.
     """
+    fixed = {"X"} if any(step.needs_dense for step, _ in spec.steps) else set()
     matrices = {
         name: dataclasses.replace(how, dense=False)
-        if how.dense and sparse[name] and how.dtype in _FILLABLE
+        if how.dense and sparse[name] and how.dtype in _FILLABLE and name not in fixed
         else how
         for name, how in spec.matrices.items()
     }

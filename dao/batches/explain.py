@@ -42,4 +42,6 @@ def explain(generator: Generator) -> str:
         ),
         f"backend {store.backend!r}, memory budget {format_bytes(store.memory)}",
     ]
+    keys = [n for n, column in spec.obs.items() if column.categories is not None]
+    lines += [f"mixing: {generator.mixing(key)}" for key in keys]
     return "\n".join(lines)

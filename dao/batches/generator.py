@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from dao.batches.automatic import label_function
 from dao.batches.batch import ArrayBatch, batches, to_numpy
 from dao.batches.budget import Budget
 from dao.batches.course import Course
@@ -21,6 +22,7 @@ from dao.batches.stream import Stream, whole_stream
 from dao.batches.windows import windows
 from dao.buffers import keep
 from dao.errors import ArgumentError
+from dao.samplers.mixing import measure_mixing
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from dao.batches.share import Share
     from dao.batches.spec import BatchSpec
     from dao.batches.torch import TorchBatches
-    from dao.samplers import EpochPlan, Rows, Sampler
+    from dao.samplers import EpochPlan, Mixing, Rows, Sampler
     from dao.store import Store
 
 __all__ = ["Generator"]
@@ -129,6 +131,24 @@ class Generator:
         """Return in words what an epoch reads and how much memory that takes."""
         return explain(self)
 
+    def mixing(self, key: str) -> Mixing:
+        """Return how varied batches are in an obs column, beside a perfect shuffle.
+
+        Measured on a sample of the first epoch; no matrix is read.
+
+        Parameters
+        ----------
+        key
+            obs column, ``"dataset"`` or ``"organism"``.
+
+        Raises
+        ------
+        dao.errors.UnknownColumnError
+            With the nearest names.
+        """
+        labels = label_function(self.store, key)
+        return measure_mixing(self.plan(0), self.batch_size, key, labels)
+
     def torch(self, device: Any = None) -> TorchBatches:
         """Return an `torch.utils.data.IterableDataset` of whole batches.
 
@@ -188,6 +208,7 @@ class Generator:
         budget = Budget.of(self.store, own.matrices, own.batch_size)
         keep(self, budget.kept)
         stream = self.stream(course, share)
+        self._given = stream, 0
         source = self._produce(convert, own, stream, self._windows(own, stream, budget))
         return self._consume(Prefetcher(source, budget.depth), stream)
 
@@ -244,7 +265,6 @@ class Generator:
         return result if self.transform is None else self.transform(result), len(batch.index)
 
     def _consume(self, source: Prefetcher[Any], stream: Stream) -> Iterator[Any]:
-        self._given = stream, 0
         began, seconds, waited = time.perf_counter(), self.stats.seconds, self.stats.waited_seconds
         number = 0
         try:

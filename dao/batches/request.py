@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dao.batches.automatic import settled
 from dao.batches.columns import ColumnMap
 from dao.batches.generator import Generator
 from dao.batches.rows import rows_of
 from dao.batches.share import Share
 from dao.batches.spec import BatchSpec, MatrixSpec
+from dao.batches.steps import split_transform
 from dao.errors import ArgumentError, near_matches
 from dao.format.encodings import check_cast
 from dao.samplers import Random, Sampler, Sequential, Shuffle
+from dao.samplers.auto import auto_batch_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -32,7 +35,7 @@ _SAMPLERS: dict[str, Callable[[], Sampler]] = {
 def make_generator(
     store: Store,
     *,
-    batch_size: int | None,
+    batch_size: int | str | None,
     obs_keys: Sequence[str],
     var_names: Iterable[str] | None,
     layers: Sequence[str],
@@ -42,22 +45,17 @@ def make_generator(
     sampler: str | Sampler,
     seed: int,
     drop_last: bool,
-    transform: Callable[[Any], Any] | None,
+    transform: Any,
     rank: int | None,
     world_size: int | None,
 ) -> Generator:
     """Return a generator; see `dao.Store.generator` for the arguments."""
-    if batch_size is not None and not (_is_whole(batch_size) and batch_size >= 1):
-        msg = f"batch_size={batch_size!r}: give a whole number of at least 1."
-        raise ArgumentError(msg)
+    size = _batch_size(batch_size, store.n_obs)
     if not _is_whole(seed) or seed < 0:
         msg = f"seed={seed!r}: give a whole number of at least 0."
         raise ArgumentError(msg)
     if x_format not in {"csr", "dense"}:
         msg = f"x_format={x_format!r}: give 'csr' or 'dense'."
-        raise ArgumentError(msg)
-    if transform is not None and not callable(transform):
-        msg = f"transform={transform!r} is not a function."
         raise ArgumentError(msg)
     if var_names is not None:
         store = store.select_features(var_names)
@@ -69,15 +67,16 @@ def make_generator(
     for name in _listed("obsm", obsm):
         matrices[f"obsm/{name}"] = _obsm_spec(store, name)
     obs = {name: store.obs_column(name) for name in _listed("obs_keys", obs_keys)}
-    size = None if batch_size is None else int(batch_size)
+    rows = rows_of(store, size)
+    steps, function = split_transform(transform, store, matrices["X"])
     generator = Generator(
         store=store,
-        spec=BatchSpec(size, matrices, obs),
-        sampler=_sampler(sampler),
-        rows=rows_of(store, size),
+        spec=BatchSpec(size, matrices, obs, steps),
+        sampler=settled(_sampler(sampler), store, rows),
+        rows=rows,
         seed=int(seed),
         drop_last=bool(drop_last),
-        transform=transform,
+        transform=function,
         given_share=_share(rank, world_size),
     )
     # What a sampler has to say against its arguments is said now.
@@ -116,6 +115,17 @@ def _obsm_spec(store: Store, name: str) -> MatrixSpec:
         dtype = np.dtype(np.float32)
     width = max(widths, default=0)
     return MatrixSpec(ColumnMap(np.arange(width, dtype=np.int32)), dtype, dense=True)
+
+
+def _batch_size(given: int | str | None, n_obs: int) -> int | None:
+    if given == "auto":
+        return auto_batch_size(n_obs)
+    if given is None:
+        return None
+    if not _is_whole(given) or int(given) < 1:
+        msg = f"batch_size={given!r}: give a whole number of at least 1, or 'auto'."
+        raise ArgumentError(msg)
+    return int(given)
 
 
 def _sampler(sampler: str | Sampler) -> Sampler:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dao.samplers.balanced import Balanced
 from dao.samplers.grouped import Grouped
+from dao.samplers.mixing import Mixing
 from dao.samplers.paired import Paired
 from dao.samplers.plan import EpochPlan, Sampler
 from dao.samplers.random import Random
@@ -21,6 +22,7 @@ __all__ = [
     "EpochPlan",
     "Grouped",
     "Labels",
+    "Mixing",
     "Paired",
     "Random",
     "Rows",
