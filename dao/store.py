@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dao.backend import Reader
     from dao.batches.generator import Generator
     from dao.batches.torch import TorchBatches
+    from dao.batches.torch_rows import TorchRows
     from dao.format.manifest import Manifest, MatrixInfo
     from dao.obs import ObsStore
     from dao.samplers import Sampler
@@ -401,6 +402,25 @@ class Store:
         With ``device="cuda"`` they come on the device; see `Generator.torch`.
         """
         return self.generator(**arguments).torch(device)
+
+    def map_dataset(self, **arguments: Any) -> TorchRows:
+        """Return the cells as a map-style torch ``Dataset``, for torch's own samplers.
+
+        Arguments as of `generator`, without those of order and batches. The streams of `torch` are
+        many times faster.
+
+        Raises
+        ------
+        dao.errors.ArgumentError
+            If an argument is about order or batches.
+        """
+        from dao.batches.torch_rows import TorchRows
+
+        for name in ("batch_size", "sampler", "seed", "drop_last", "rank", "world_size"):
+            if name in arguments:
+                msg = f"{name}= is for the DataLoader: a map-style dataset only gives rows."
+                raise ArgumentError(msg)
+        return TorchRows(self.generator(sampler="sequential", **arguments))
 
     def tensorflow(self, **arguments: Any) -> tf.data.Dataset:
         """Return the batches as a ``tf.data.Dataset``; arguments as of `generator`."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from dao.batches.fetch import fetch
 from dao.batches.gather import csr
 from dao.batches.segment import Segment, join, segment
 
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from dao.batches.spec import BatchSpec
     from dao.batches.stream import Stream
     from dao.obs import Column
+    from dao.store import Store
 
 
-__all__ = ["ArrayBatch", "batches", "to_numpy"]
+__all__ = ["ArrayBatch", "batches", "taken", "to_numpy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,13 @@ def batches(
                 yield [_with_extras(piece, stream) for piece in pieces]
                 del joined, pieces
         del window  # or it would be held while the next one is decoded
+
+
+def taken(store: Store, spec: BatchSpec, positions: NDArray[np.int64]) -> ArrayBatch:
+    """Return any rows of a selection as one batch."""
+    cuts = [0, len(positions)]
+    window = fetch(store.reader, store.manifest, store.selection, spec.matrices, positions, cuts)
+    return _with_obs(segment(window, 0, spec.matrices), spec)
 
 
 def to_numpy(batch: ArrayBatch) -> dict[str, Any]:

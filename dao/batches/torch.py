@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dao.batches.generator import Generator
     from dao.batches.spec import BatchSpec
 
-__all__ = ["TorchBatches", "to_torch"]
+__all__ = ["TorchBatches", "silence_warnings", "to_torch"]
 
 _MOST_WORKERS = 1024
 
@@ -53,7 +53,7 @@ class TorchBatches(IterableDataset[Any]):
     def __init__(self, generator: Generator, device: Any = None) -> None:
         self.generator = generator
         self._device = parse_device(device)
-        _silence_warnings()  # here too: tensors of workers are put together in this process
+        silence_warnings()  # here too: tensors of workers are put together in this process
         # Workers may be new processes for each epoch, or live on, so what they must agree on
         # lies in memory that all of them share: first the epoch that `set_epoch` asked for,
         # then how many each worker has begun since, each in a place of its own.
@@ -65,7 +65,7 @@ class TorchBatches(IterableDataset[Any]):
         return len(self.generator)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        _silence_warnings()
+        silence_warnings()
         info = get_worker_info()
         if info is None:
             return self.generator.iterate(
@@ -149,7 +149,7 @@ class TorchBatches(IterableDataset[Any]):
 
 
 @cache
-def _silence_warnings() -> None:
+def silence_warnings() -> None:
     """Make torch say once, unheard, that CSR is in beta and that it trusts its makers."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse ")
