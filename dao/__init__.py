@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dao import errors, samplers, testing
     from dao.batches.generator import Generator
+    from dao.features.reference import Features
+    from dao.format.declared import ObsColumn
     from dao.load import load_store
     from dao.store import Store
     from dao.validate import validate_store
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Features",
     "Generator",
+    "ObsColumn",
     "Source",
     "Store",
     "errors",
@@ -36,7 +40,9 @@ __all__ = [
 
 # Imported on first use: `import dao` must stay light (no zarr, pyarrow, pandas, torch).
 _HOME = {
+    "Features": "dao.features.reference",
     "Generator": "dao.batches.generator",
+    "ObsColumn": "dao.format.declared",
     "Source": "dao.write.source",
     "Store": "dao.store",
     "load_store": "dao.load",

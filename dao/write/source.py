@@ -37,8 +37,10 @@ class Source:
     feature_key
         The column of var that holds the feature ids; the index (var_names) if not given.
     obs
-        Store column -> source column: renames, as in ``{"cell_type": "Celltype"}``. Columns
-        that are not named keep their names.
+        Store column -> source column: renames, as in ``{"cell_type": "Celltype"}``; or -> (source
+        column, values), as in ``{"sex": ("Sex", {"M": "male", "F": "female"})}``, which renames
+        values too. None as a new value stands for missing. Columns and values that are not named
+        keep their names.
     constants
         Column -> value for all cells of this study, as in ``{"tissue": "pancreas"}``.
     subset
@@ -56,7 +58,7 @@ class Source:
     organism: str | None = None
     layer: str | None = None
     feature_key: str | None = None
-    obs: Mapping[str, str] = field(default_factory=dict)
+    obs: Mapping[str, str | tuple[str, Mapping[Any, Any]]] = field(default_factory=dict)
     constants: Mapping[str, Any] = field(default_factory=dict)
     subset: str | None = None
 
