@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dao.features.reference import Features
     from dao.format.declared import ObsColumn
     from dao.load import load_store
+    from dao.recipe import Recipe, read_recipe
     from dao.store import Store
     from dao.validate import validate_store
     from dao.write.source import Source
@@ -28,10 +29,12 @@ __all__ = [
     "Features",
     "Generator",
     "ObsColumn",
+    "Recipe",
     "Source",
     "Store",
     "errors",
     "load_store",
+    "read_recipe",
     "samplers",
     "testing",
     "validate_store",
@@ -43,9 +46,11 @@ _HOME = {
     "Features": "dao.features.reference",
     "Generator": "dao.batches.generator",
     "ObsColumn": "dao.format.declared",
+    "Recipe": "dao.recipe",
     "Source": "dao.write.source",
     "Store": "dao.store",
     "load_store": "dao.load",
+    "read_recipe": "dao.recipe",
     "validate_store": "dao.validate",
     "write_store": "dao.write.store",
 }

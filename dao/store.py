@@ -17,7 +17,7 @@ from dao.errors import (
     UnknownDatasetError,
     near_matches,
 )
-from dao.features import FeatureTables, choose_features, measured
+from dao.features import FeatureTables, choose_features, matching_table, measured
 from dao.format.names import canonical_organism
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN, VIRTUAL_COLUMNS
 from dao.selection import Selection
@@ -304,6 +304,20 @@ class Store:
         positions = self.feature_positions()
         datasets = [self.manifest.datasets[i] for i in self.selection.datasets]
         return measured(self.reader, datasets, self.var_names, positions)
+
+    def matching(self) -> pd.DataFrame:
+        """Return how the features of each selected dataset were matched when it was written.
+
+        A row per dataset. Of the ``columns`` of its X some were ``matched`` (``by_id``,
+        ``by_symbol`` and ``by_alias``), of which ``summed`` share their feature with another; the
+        others were dropped: ``unknown`` names, and ``ambiguous`` ones, which stand for several
+        features. ``missing`` features of the space it did not measure.
+        """
+        datasets = [self.manifest.datasets[i] for i in self.selection.datasets]
+        spaces = {s.organism: s.n_vars for s in self.manifest.feature_spaces}
+        return matching_table(
+            (d.id, d.matching, d.n_measured, spaces[d.organism]) for d in datasets
+        )
 
     # --- taking -------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dao.features.choose import Choice, choose_features
+from dao.features.matching import matching_table
 from dao.features.measured import measured
 from dao.features.reference import Features, Reference
 from dao.features.tables import FeatureTables, wanted_ids
@@ -13,6 +14,7 @@ __all__ = [
     "Features",
     "Reference",
     "choose_features",
+    "matching_table",
     "measured",
     "wanted_ids",
 ]

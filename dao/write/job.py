@@ -43,16 +43,16 @@ class Job:
 def make_job(
     root: Path,
     *,
-    layers: str | Iterable[str],
-    obsm: str | Iterable[str],
-    obs_columns: str | Iterable[str] | None,
-    obs_schema: Mapping[str, Any] | None,
-    shuffle: bool,
-    cluster_by: str | Iterable[str] | None,
-    seed: int,
-    profile: str,
-    memory: int | str,
-    mode: str,
+    layers: str | Iterable[str] = (),
+    obsm: str | Iterable[str] = (),
+    obs_columns: str | Iterable[str] | None = None,
+    obs_schema: Mapping[str, Any] | None = None,
+    shuffle: bool = True,
+    cluster_by: str | Iterable[str] | None = None,
+    seed: int = 0,
+    profile: str = "fast",
+    memory: int | str = "2GiB",
+    mode: str = "create",
 ) -> Job:
     """Check the arguments of `dao.write_store`, as far as they need no source.
 

@@ -14,7 +14,7 @@ from dao.format.names import check_dataset_id
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["Source", "normalise_sources"]
+__all__ = ["Source", "check_unique", "default_id", "normalise_sources"]
 
 _SUFFIXES = (".h5ad", ".zarr", ".hdf5", ".h5")
 
@@ -107,7 +107,7 @@ def normalise_sources(
     result = [
         replace(
             source,
-            id=check_dataset_id(source.id if source.id is not None else _default_id(source, i)),
+            id=check_dataset_id(source.id if source.id is not None else default_id(source, i)),
             organism=source.organism if source.organism is not None else organism,
             layer=source.layer if source.layer is not None else layer,
             feature_key=source.feature_key if source.feature_key is not None else feature_key,
@@ -168,7 +168,8 @@ def _as_source(value: Any, key: object = None) -> Source:
     return replace(source, id=check_dataset_id(key))
 
 
-def _default_id(source: Source, place: int) -> str:
+def default_id(source: Source, place: int) -> str:
+    """Return the id of a source that says none: its file name without suffix, or its place."""
     if isinstance(source.path, str | os.PathLike):
         name = Path(source.path).name
         suffix = next((s for s in _SUFFIXES if name.lower().endswith(s)), "")

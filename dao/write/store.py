@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from dao.errors import ArgumentError
 from dao.write.job import make_job
-from dao.write.run import write_sources
+from dao.write.run import plan_sources, write_sources
 from dao.write.source import normalise_sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from dao.store import Store
+    from dao.write.plan import WritePlan
 
-__all__ = ["write_store"]
+__all__ = ["plan_store", "write_store"]
 
 
 def write_store(
@@ -127,6 +128,28 @@ def write_store(
     from dao.load import load_store
 
     return load_store(job.root)
+
+
+def plan_store(
+    path: str | os.PathLike[str],
+    sources: Any,
+    *,
+    organism: str | None = None,
+    features: Any = "outer",
+    feature_key: str | None = None,
+    layer: str | None = None,
+    **options: Any,
+) -> WritePlan:
+    """Return what `write_store` would write with the same arguments; nothing is written.
+
+    Raises
+    ------
+    dao.errors.DaoError
+        For everything that would stop the write before matrices are read.
+    """
+    job = make_job(_check_path(path, None, None), **options)
+    given = normalise_sources(sources, organism=organism, layer=layer, feature_key=feature_key)
+    return plan_sources(job, given, features)
 
 
 def _check_path(
