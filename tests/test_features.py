@@ -182,8 +182,8 @@ def test_a_gtf_knows_symbols_and_biotypes(tmp_path: Path, write: Write) -> None:
     assert list(store.var_names) == IDS[1:3]
     assert list(store.var["biotype"]) == ["lncRNA", "lncRNA"]
     assert store.matching().loc["a", ["by_symbol", "unknown"]].tolist() == [1, 1]
+    (tmp_path / "e.gtf").write_text("#nothing\n")
     with pytest.raises(errors.ArgumentError, match="no genes"):
-        (tmp_path / "e.gtf").write_text("#nothing\n")
         write({"a": study(["CD4"])}, "x.dao", features=tmp_path / "e.gtf")
 
 
