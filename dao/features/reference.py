@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,8 +111,8 @@ class Reference:
 
     def match(self, names: Iterable[str]) -> Matching:
         """Return which feature each name of a study stands for."""
-        if self.table is not None:
-            return self._matcher(self.table)(list(names))
+        if self._matcher is not None:
+            return self._matcher(list(names))
         return rename(names, self.aliases)
 
     def fixed(self, table: pd.DataFrame) -> Reference:
@@ -119,13 +120,16 @@ class Reference:
         symbol = symbol_column(table)
         return Reference(None, table, symbol, self.aliases, ignore_case=self.ignore_case)
 
-    def _matcher(self, table: pd.DataFrame) -> Matcher:
+    @cached_property
+    def _matcher(self) -> Matcher | None:
+        if self.table is None:
+            return None
         symbols: dict[str, tuple[str, ...]] = {}
         if self.symbol is not None:
-            named = table[["feature_id", self.symbol]].dropna()
-            grouped = named.groupby(self.symbol, sort=False)["feature_id"]
-            symbols = {str(name): tuple(ids) for name, ids in grouped}
-        ids = table["feature_id"]
+            named = self.table[["feature_id", self.symbol]].dropna()
+            for feature, symbol in named.itertuples(index=False, name=None):
+                symbols[str(symbol)] = (*symbols.get(str(symbol), ()), feature)
+        ids = self.table["feature_id"]
         return Matcher(ids, symbols, self.aliases, ignore_case=self.ignore_case)
 
 

@@ -86,8 +86,8 @@ def warn_of_gaps(
         if len(several):
             name, candidates = several.iloc[0][["name", "candidates"]]
             _warn(
-                f"{len(several)} features of {source.dataset!r} stand for several features and "
-                f"are left out, as {name!r} for {candidates.replace('|', ', ')}. Decide with "
+                f"{source.dataset!r} has names that stand for several features, and are left out "
+                f"({len(several)}): {name!r} for {candidates.replace('|', ', ')}. Decide with "
                 f"dao.Features(..., aliases={{{name!r}: ...}})."
             )
 

@@ -73,7 +73,10 @@ def _renamed(source: Source, obs: pd.DataFrame) -> pd.DataFrame:
     if taken is not None:
         what = source.obs[taken]
         old = what[0] if isinstance(what, tuple) else what
-        msg = f"obs of {source.label} has a column {taken!r} already; {old!r} cannot take it."
+        msg = (
+            f"obs of {source.label} has a column {taken!r} already; {old!r} cannot take its name "
+            f"before it has another one: obs={{'{taken}_original': {taken!r}, ...}}."
+        )
         raise ArgumentError(msg)
     columns = {}
     for old in obs.columns:
