@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from dao import errors, samplers, testing, transforms
     from dao.batches.generator import Generator
     from dao.batches.interleave import interleave
+    from dao.features.reference import Features
+    from dao.format.declared import ObsColumn
     from dao.load import load_store
+    from dao.recipe import Recipe, read_recipe
     from dao.store import Store
     from dao.validate import validate_store
     from dao.write.source import Source
@@ -24,12 +27,16 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Features",
     "Generator",
+    "ObsColumn",
+    "Recipe",
     "Source",
     "Store",
     "errors",
     "interleave",
     "load_store",
+    "read_recipe",
     "samplers",
     "testing",
     "transforms",
@@ -39,11 +46,15 @@ __all__ = [
 
 # Imported on first use: `import dao` must stay light (no zarr, pyarrow, pandas, torch).
 _HOME = {
+    "Features": "dao.features.reference",
     "Generator": "dao.batches.generator",
+    "ObsColumn": "dao.format.declared",
+    "Recipe": "dao.recipe",
     "Source": "dao.write.source",
     "Store": "dao.store",
     "interleave": "dao.batches.interleave",
     "load_store": "dao.load",
+    "read_recipe": "dao.recipe",
     "validate_store": "dao.validate",
     "write_store": "dao.write.store",
 }

@@ -49,7 +49,7 @@ class StoreDirectory:
         for space in self.manifest.feature_spaces:
             self._files[space.file.path] = space.file
         for dataset in self.manifest.datasets:
-            for info in (dataset.obs.file, dataset.features, dataset.uns, dataset.group):
+            for info in dataset.files:
                 self._files[info.path] = info
             for matrix in dataset.matrices.values():
                 for array in matrix.arrays.values():

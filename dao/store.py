@@ -15,10 +15,9 @@ from dao.errors import (
     MultipleFeatureSpacesError,
     UnknownColumnError,
     UnknownDatasetError,
-    UnknownFeatureError,
     near_matches,
 )
-from dao.features import FeatureTables, wanted_ids
+from dao.features import FeatureTables, choose_features, matching_table, measured
 from dao.format.names import canonical_organism
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN, VIRTUAL_COLUMNS
 from dao.selection import Selection
@@ -68,6 +67,7 @@ class Store:
     backend: str
     memory: int
     _chosen_features: pd.Index | None = field(default=None)
+    _zero_features: frozenset[str] = field(default=frozenset())
 
     # --- what it is ---------------------------------------------------------------------------
 
@@ -124,6 +124,8 @@ class Store:
         table = self._space_table("var")
         if self._chosen_features is None:
             return table
+        if self._zero_features:
+            table = table.drop(index=list(self._zero_features), errors="ignore")
         return table.reindex(self._chosen_features)
 
     @cached_property
@@ -236,37 +238,85 @@ class Store:
             return self
         return self._of(Selection(self.selection.sizes, tuple(chosen)))
 
-    def select_features(self, ids: Iterable[str], missing: str = "error") -> Store:
+    def select_features(
+        self,
+        ids: Iterable[str] | None = None,
+        missing: str = "error",
+        *,
+        by: str | None = None,
+        where: str | None = None,
+        **columns: Any,
+    ) -> Store:
         """Return the store with these features, in this order.
+
+        Conditions add up: a feature must be named by ``ids``, meet ``where``, and have the values
+        of all ``columns``. Without ids the order stays as it is.
 
         Parameters
         ----------
         ids
-            Feature ids, each once.
+            Feature ids, each once; or a boolean mask over the selected features.
         missing
             What to do with ids that the store does not have: ``"error"``, or ``"zero"`` for
-            columns of zeros.
+            columns of zeros. A feature that an earlier choice left out is such an id.
+        by
+            The column of `var` that holds the names given as ``ids``, as in ``by="symbol"``; each
+            name must stand for one feature.
+        where
+            An expression over columns of `var`, as in ``"biotype == 'protein_coding'"``.
+        **columns
+            Column of `var` -> value or values to keep.
 
         Raises
         ------
         dao.errors.UnknownFeatureError
-            With the nearest ids.
+            With the nearest ids; also for a name that several features have.
+        dao.errors.UnknownColumnError
+            With the nearest columns of `var`.
+
+        Examples
+        --------
+        >>> store.select_features(["GENE7", "GENE3"]).var_names.tolist()
+        ['GENE7', 'GENE3']
         """
-        if missing not in {"error", "zero"}:
-            msg = f"missing={missing!r}: give 'error' or 'zero'."
-            raise ArgumentError(msg)
-        wanted = wanted_ids(ids)
-        space = self._space_table("select_features").index
-        known = space if self._chosen_features is None else self._chosen_features
-        absent = wanted[~wanted.isin(known)]
-        if len(absent) and missing == "error":
-            msg = (
-                f"{len(absent)} of {len(wanted)} features are not in the store, first "
-                f"{absent[0]!r}.{near_matches(absent[0], known[:20_000])} Fill them with zeros by "
-                "missing='zero'."
-            )
-            raise UnknownFeatureError(msg)
-        return self._with(_chosen_features=wanted)
+        chosen = choose_features(
+            self.var,
+            ids,
+            missing=missing,
+            by=by,
+            where=where,
+            columns=columns,
+            zeros=self._zero_features,
+        )
+        return self._with(_chosen_features=chosen.ids, _zero_features=chosen.zeros)
+
+    def measured(self) -> pd.DataFrame:
+        """Return which dataset measured which feature: a boolean table, datasets x features.
+
+        Where it is False, zeros in X say nothing.
+
+        Raises
+        ------
+        dao.errors.MultipleFeatureSpacesError
+            If several organisms are selected.
+        """
+        positions = self.feature_positions()
+        datasets = [self.manifest.datasets[i] for i in self.selection.datasets]
+        return measured(self.reader, datasets, self.var_names, positions)
+
+    def matching(self) -> pd.DataFrame:
+        """Return how the features of each selected dataset were matched when it was written.
+
+        A row per dataset. Of the ``columns`` of its X some were ``matched`` (``by_id``,
+        ``by_symbol`` and ``by_alias``), of which ``summed`` share their feature with another; the
+        others were dropped: ``unknown`` names, and ``ambiguous`` ones, which stand for several
+        features. ``missing`` features of the space it did not measure.
+        """
+        datasets = [self.manifest.datasets[i] for i in self.selection.datasets]
+        spaces = {s.organism: s.n_vars for s in self.manifest.feature_spaces}
+        return matching_table(
+            (d.id, d.matching, d.n_measured, spaces[d.organism]) for d in datasets
+        )
 
     def split(
         self,
@@ -479,7 +529,10 @@ class Store:
     def feature_positions(self, chosen: pd.Index | None = None) -> np.ndarray[Any, Any]:
         """Return the place in the feature space of each selected feature; -1 for none."""
         wanted = self.var_names if chosen is None else chosen
-        return self._space_table("X").index.get_indexer(wanted)
+        positions = self._space_table("X").index.get_indexer(wanted)
+        if self._zero_features:
+            positions[wanted.isin(list(self._zero_features))] = -1
+        return positions
 
     def mean_nnz(self, matrix: str) -> float:
         """Return the stored elements per cell of a matrix, over the selected datasets."""
