@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dao import errors, samplers, testing, transforms
+    from dao import errors, integrations, samplers, testing, transforms
     from dao.batches.generator import Generator
     from dao.batches.interleave import interleave
     from dao.features.reference import Features
@@ -34,6 +34,7 @@ __all__ = [
     "Source",
     "Store",
     "errors",
+    "integrations",
     "interleave",
     "load_store",
     "read_recipe",
@@ -63,7 +64,7 @@ _HOME = {
 def __getattr__(name: str) -> object:
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
-    if name in {"errors", "samplers", "testing", "transforms"}:
+    if name in {"errors", "integrations", "samplers", "testing", "transforms"}:
         return import_module(f"dao.{name}")
     if name == "__version__":
         from importlib.metadata import version

@@ -27,6 +27,8 @@ _SMALLEST = 1 << 18
 # each other; what lies beyond an array's end is never touched and takes no memory.
 _PER_DOUBLING = 4
 _MOST_WASTE = 2
+# jax takes memory over without a copy only where it begins at a multiple of this.
+_ALIGNMENT = 64
 
 
 class _Pool:
@@ -43,7 +45,7 @@ class _Pool:
         with self.lock:
             fitting = [free for free in self.free if size <= free <= _MOST_WASTE * size]
             if not fitting:
-                return np.empty(_round_up(size), np.uint8)
+                return _fresh(_round_up(size))
             best = min(fitting)
             stack = self.free.pop(best)
             memory = stack.pop()
@@ -129,6 +131,12 @@ def keep(owner: object, limit: int) -> None:
 def kept_bytes() -> int:
     """Return how much memory is kept for arrays to come."""
     return _pool.n_free
+
+
+def _fresh(size: int) -> NDArray[np.uint8]:
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size]
 
 
 def _round_up(size: int) -> int:

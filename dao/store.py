@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from dao.backend import Reader
     from dao.batches.generator import Generator
+    from dao.batches.jax import JaxBatches
     from dao.batches.torch import TorchBatches
     from dao.batches.torch_rows import TorchRows
     from dao.format.manifest import Manifest, MatrixInfo
@@ -475,6 +476,10 @@ class Store:
     def tensorflow(self, **arguments: Any) -> tf.data.Dataset:
         """Return the batches as a ``tf.data.Dataset``; arguments as of `generator`."""
         return self.generator(**arguments).tensorflow()
+
+    def jax(self, **arguments: Any) -> JaxBatches:
+        """Return the batches as arrays of `jax`; arguments as of `generator`."""
+        return self.generator(**arguments).jax()
 
     def validate(self) -> Report:
         """Read every byte of the store on disk and check it; see `dao.validate_store`."""

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import dao
 
 
-@pytest.mark.parametrize("extra", ["torch", "tensorflow"])
+@pytest.mark.parametrize("extra", ["jax", "tensorflow", "torch"])
 def test_missing_framework(extra: str, write: Callable[..., dao.Store], make_study: Any) -> None:
-    """Without torch or tensorflow the stream says which extra is needed."""
+    """Without a framework the stream says which extra is needed."""
     if find_spec(extra) is not None:
         pytest.skip(f"{extra} is installed")
     store = write(make_study())

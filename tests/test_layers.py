@@ -11,17 +11,33 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DAO = ROOT / "dao"
-HEAVY = ("torch", "tensorflow", "dask", "zarr", "pyarrow", "pandas", "anndata", "scipy", "numba")
+HEAVY = (
+    "torch",
+    "tensorflow",
+    "jax",
+    "dask",
+    "zarr",
+    "pyarrow",
+    "pandas",
+    "anndata",
+    "scipy",
+    "numba",
+)
 INPUT_AND_OUTPUT = {
     "anndata", "fcntl", "h5py", "io", "os", "pathlib", "pyarrow", "shutil", "tempfile", "zarr",
 }  # fmt: skip
-FRAMEWORKS = {"torch", "tensorflow", "keras", "lightning"}
+FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "lightning", "scvi"}
 MAY_IMPORT_FRAMEWORKS = {
     "batches/device.py",
+    "batches/jax.py",
+    "batches/tensorflow.py",
     "batches/torch.py",
     "batches/torch_rows.py",
-    "batches/tensorflow.py",
     "cli/training.py",
+    "integrations/lightning.py",
+    "integrations/loader.py",
+    "integrations/scvi.py",
+    "integrations/scvi_fields.py",
 }
 
 

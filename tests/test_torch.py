@@ -317,3 +317,20 @@ def test_batches_on_a_gpu(path: Path, x_format: str) -> None:
     loader = torch.utils.data.DataLoader(there, batch_size=None, num_workers=1)
     with pytest.raises(ArgumentError, match="workers"):
         list(loader)
+
+
+@pytest.mark.parametrize("x_format", ["csr", "dense"])
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true but:UserWarning")
+def test_data_loader_pins_batches(store: dao.Store, x_format: str) -> None:
+    """pin_memory=True reaches every tensor of a batch, sparse ones included, where it can."""
+    dataset = store.torch(batch_size=100, obs_keys=["label"], x_format=x_format)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=None, pin_memory=True)
+    for batch in loader:
+        assert batch["X"].to_dense().shape == (len(batch["index"]), store.n_vars)
+        if torch.cuda.is_available():
+            x = batch["X"].values() if x_format == "csr" else batch["X"]
+            assert x.is_pinned()
+            assert batch["obs"]["label"].is_pinned()
+            assert batch["index"].is_pinned()
+    # Without an accelerator nothing is pinned; torch can, where it has this for sparse tensors.
+    assert torch._C._dispatch_has_kernel_for_dispatch_key("aten::_pin_memory", "SparseCsrCPU")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from dao.batches.fetch import Fetched
+    from dao.batches.jax import JaxBatches
     from dao.batches.share import Share
     from dao.batches.spec import BatchSpec
     from dao.batches.torch import TorchBatches
@@ -172,6 +173,20 @@ class Generator:
         from dao.batches.tensorflow import tensorflow_dataset
 
         return tensorflow_dataset(self)
+
+    def jax(self) -> JaxBatches:
+        """Return an iterable of batches of `jax` arrays, which share memory with NumPy's.
+
+        X is a ``jax.Array``, or a ``jax.experimental.sparse.BCSR`` for ``x_format="csr"``.
+
+        Raises
+        ------
+        dao.errors.ArgumentError
+            If values need 64 bits and jax is not set to use them.
+        """
+        from dao.batches.jax import JaxBatches
+
+        return JaxBatches(self)
 
     # --- for adaptors to frameworks -----------------------------------------------------------
 

@@ -1,0 +1,303 @@
+"""Lightning: real trainers, their epochs, checkpoints in the middle of one, and ranks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import dao
+from dao.errors import ArgumentError, UnknownColumnError
+
+torch = pytest.importorskip("torch")
+lightning = pytest.importorskip("lightning.pytorch")
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import anndata as ad
+
+pytestmark = [
+    # torch 2.13 has deprecated what Lightning 2.6 takes collections apart with.
+    pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec.:FutureWarning"),
+    # A trainer that continues has no use for the callback that wrote the checkpoint.
+    pytest.mark.filterwarnings("ignore:Be aware that when using .ckpt_path.:UserWarning"),
+]
+
+Make = Any
+ARGUMENTS: dict[str, Any] = {
+    "batch_size": 24,
+    "obs_keys": ["cell_type"],
+    "x_format": "dense",
+    "seed": 3,
+}
+QUIET: dict[str, Any] = {
+    "accelerator": "cpu",
+    "enable_model_summary": False,
+    "enable_progress_bar": False,
+    "logger": False,
+    "num_sanity_val_steps": 0,
+}
+
+
+class Classifier(lightning.LightningModule):  # type: ignore[misc]
+    """A linear model that remembers which cells it saw, and in which epoch."""
+
+    def __init__(self, n_vars: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = torch.nn.Linear(n_vars, 3)
+        self.trained: list[tuple[int, list[int]]] = []
+        self.validated: list[list[int]] = []
+
+    def training_step(self, batch: dict[str, Any], _: int) -> Any:
+        self.trained.append((self.trainer.current_epoch, batch["index"].tolist()))
+        return torch.nn.functional.cross_entropy(self.layer(batch["X"]), batch["obs"]["cell_type"])
+
+    def validation_step(self, batch: dict[str, Any], _: int) -> None:
+        self.validated.append(batch["index"].tolist())
+        self.log("n_val", float(len(batch["index"])), reduce_fx="sum")
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        self.log("n_obs", float(len(batch["index"])), reduce_fx="sum")
+
+    def predict_step(self, batch: dict[str, Any], _: int) -> Any:
+        return batch["index"]
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), 1e-3)
+
+
+@pytest.fixture
+def store(write: Callable[..., dao.Store], make_study: Callable[..., ad.AnnData]) -> dao.Store:
+    """A store of two studies, 150 cells; the larger has 5 batches of 24."""
+    return write({"a": make_study(0, 100), "b": make_study(1, 50)})
+
+
+@pytest.fixture
+def make_data(store: dao.Store) -> Make:
+    """Return a function that makes a data module: train on one study, validate on the other."""
+
+    def make(**arguments: Any) -> dao.integrations.LightningStore:
+        train, val = store.subset(dataset="a"), store.subset(dataset="b")
+        return dao.integrations.LightningStore(
+            train, val, store, store, **{**ARGUMENTS, **arguments}
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_trainer(tmp_path: Path) -> Make:
+    """Return a function that makes a quiet trainer on the processor."""
+
+    def make(**arguments: Any) -> lightning.Trainer:
+        arguments = {"max_epochs": 2, "enable_checkpointing": "callbacks" in arguments, **arguments}
+        return lightning.Trainer(default_root_dir=tmp_path, **QUIET, **arguments)
+
+    return make
+
+
+def indices(batches: Any) -> list[list[int]]:
+    """Return which cells each batch has."""
+    return [batch["index"].tolist() for batch in batches]
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_epochs_are_those_of_the_trainer(
+    store: dao.Store, make_data: Make, make_trainer: Make, num_workers: int
+) -> None:
+    """Each epoch of a fit is that epoch of the stream; validation sees each cell, in order."""
+    model = Classifier(store.n_vars)
+    make_trainer().fit(model, make_data(num_workers=num_workers))
+    stream = store.subset(dataset="a").torch(**ARGUMENTS)
+    expected = [sorted(indices(stream)) for _ in range(2)]
+    assert [sorted(b for e, b in model.trained if e == n) for n in range(2)] == expected
+    assert [len(batch) for batch in model.validated] == [24, 24, 2] * 2
+    if num_workers == 0:
+        assert [i for batch in model.validated[:3] for i in batch] == list(range(100, 150))
+
+
+def test_testing_and_predicting(store: dao.Store, make_data: Make, make_trainer: Make) -> None:
+    """test and predict see each cell once, in store order."""
+    trainer, model = make_trainer(), Classifier(store.n_vars)
+    (result,) = trainer.test(model, make_data(), verbose=False)
+    assert result == {"n_obs": store.n_obs}
+    predicted = trainer.predict(model, make_data(drop_last=True))
+    assert torch.cat(predicted).tolist() == list(range(store.n_obs))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"val_check_interval": 3}, {"limit_train_batches": 4, "accumulate_grad_batches": 2}],
+)
+def test_resuming_from_any_checkpoint(
+    store: dao.Store,
+    make_data: Make,
+    make_trainer: Make,
+    tmp_path: Path,
+    arguments: dict[str, Any],
+) -> None:
+    """After every batch, epoch and validation: the rest of the fit is as if never interrupted."""
+    every = {"dirpath": tmp_path / "every", "save_top_k": -1}
+    callbacks = [
+        lightning.callbacks.ModelCheckpoint(filename="{step}", every_n_train_steps=1, **every),
+        lightning.callbacks.ModelCheckpoint(
+            filename="{epoch}", every_n_epochs=1, save_on_train_epoch_end=True, **every
+        ),
+        lightning.callbacks.ModelCheckpoint(
+            filename="val-{step}", monitor="n_val", save_on_train_epoch_end=False, **every
+        ),
+    ]
+    whole = Classifier(store.n_vars)
+    make_trainer(callbacks=callbacks, **arguments).fit(whole, make_data())
+    checkpoints = sorted(every["dirpath"].glob("*.ckpt"))
+    assert len(checkpoints) >= 8
+    for path in checkpoints:
+        progress = torch.load(path)["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        n_seen = progress["total"]["ready"]
+        model = Classifier(store.n_vars)
+        make_trainer(**arguments).fit(model, make_data(), ckpt_path=path)
+        assert model.trained == whole.trained[n_seen:], path
+        assert torch.equal(model.layer.weight, whole.layer.weight), path
+
+
+def test_workers_may_become_more_or_fewer(
+    make_data: Make, make_trainer: Make, store: dao.Store, tmp_path: Path
+) -> None:
+    """Other numbers of workers continue an epoch with exactly the batches that are left."""
+    whole = Classifier(store.n_vars)
+    callback = lightning.callbacks.ModelCheckpoint(
+        dirpath=tmp_path / "c", filename="{step}", every_n_train_steps=3, save_top_k=-1
+    )
+    make_trainer(callbacks=[callback], max_epochs=1).fit(whole, make_data(num_workers=2))
+    for num_workers in (0, 1, 2):
+        model = Classifier(store.n_vars)
+        make_trainer(max_epochs=1).fit(
+            model, make_data(num_workers=num_workers), ckpt_path=tmp_path / "c" / "step=3.ckpt"
+        )
+        assert len(model.trained) == len(whole.trained) - 3
+        expected = sorted(i for _, batch in whole.trained[3:] for i in batch)
+        assert sorted(i for _, batch in model.trained for i in batch) == expected
+
+
+def test_a_checkpoint_of_another_stream_is_refused(
+    make_data: Make, make_trainer: Make, store: dao.Store, tmp_path: Path
+) -> None:
+    """With another seed some cells of the epoch would come twice, and some not at all."""
+    callback = lightning.callbacks.ModelCheckpoint(
+        dirpath=tmp_path / "c", filename="{step}", every_n_train_steps=3, save_top_k=-1
+    )
+    make_trainer(callbacks=[callback], max_epochs=1).fit(Classifier(store.n_vars), make_data())
+    with pytest.raises(ArgumentError, match="seed 3"):
+        make_trainer().fit(
+            Classifier(store.n_vars), make_data(seed=4), ckpt_path=tmp_path / "c" / "step=3.ckpt"
+        )
+
+
+def test_an_epoch_ends_with_as_many_processes_as_it_began_with(store: dao.Store) -> None:
+    """What two ranks have begun one cannot end: a Trainer counts the batches of its own."""
+    from dao.integrations.loader import StoreLoader
+
+    def loader(**share: int) -> StoreLoader:
+        return StoreLoader(store.torch(batch_size=20, **share), lambda: 0)
+
+    two = loader(rank=0, world_size=2)
+    batches = iter(two)
+    next(batches)
+    one = loader(rank=0, world_size=1)
+    one.load_state_dict(two.state_dict())
+    with pytest.raises(ArgumentError, match="2 processes began"):
+        next(iter(one))
+
+
+def test_overfitting_repeats_its_batches(
+    store: dao.Store, make_data: Make, make_trainer: Make
+) -> None:
+    """With overfit_batches each epoch has the same batches."""
+    model = Classifier(store.n_vars)
+    make_trainer(overfit_batches=2).fit(model, make_data())
+    assert len(model.trained) == 4
+    assert {tuple(b) for _, b in model.trained} == {tuple(b) for _, b in model.trained[:2]}
+
+
+@pytest.mark.filterwarnings("ignore:you defined a .validation_step.:UserWarning")
+def test_stores_that_are_not_there(store: dao.Store, make_trainer: Make) -> None:
+    """Without a val store nothing is validated; testing without a test store is an error."""
+    model, data = Classifier(store.n_vars), dao.integrations.LightningStore(store, **ARGUMENTS)
+    make_trainer(max_epochs=1).fit(model, data)
+    assert not model.validated
+    with pytest.raises(ArgumentError, match="test="):
+        make_trainer().test(model, data)
+
+
+def test_wrong_arguments_are_refused_at_once(store: dao.Store) -> None:
+    """What the stores do not have, and what the trainer says, is an error of the constructor."""
+    with pytest.raises(UnknownColumnError, match="cell_type"):
+        dao.integrations.LightningStore(store, obs_keys=["cell_typ"])
+    with pytest.raises(ArgumentError, match="rank="):
+        dao.integrations.LightningStore(store, rank=0, world_size=2)
+
+
+DISTRIBUTED = """
+import json, sys
+import torch
+import dao
+import lightning.pytorch as lightning
+
+path, folder = sys.argv[1:]
+
+class Model(lightning.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(40, 1)
+        self.trained = []
+    def training_step(self, batch, _):
+        self.trained.append((self.trainer.current_epoch, batch["index"].tolist()))
+        return self.layer(batch["X"]).mean()
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 1e-3)
+
+results = {}
+for name, checkpoint in (("whole", None), ("rest", f"{folder}/step=3.ckpt")):
+    callback = lightning.callbacks.ModelCheckpoint(
+        dirpath=folder, filename="{step}", every_n_train_steps=3, save_top_k=-1
+    )
+    trainer = lightning.Trainer(
+        accelerator="cpu", devices=2, strategy="ddp", max_epochs=2, logger=False,
+        callbacks=[callback], enable_progress_bar=False, enable_model_summary=False,
+    )
+    data = dao.integrations.LightningStore(dao.load_store(path), batch_size=16, x_format="dense")
+    model = Model()
+    trainer.fit(model, data, ckpt_path=checkpoint)
+    results[name] = model.trained
+with open(f"{folder}/rank{trainer.global_rank}.json", "w") as file:
+    json.dump(results, file)
+"""
+
+
+def test_two_processes_share_an_epoch_and_resume(store: dao.Store, tmp_path: Path) -> None:
+    """Under DDP every cell comes once per epoch, also after rank 0's checkpoint is continued."""
+    script, folder = tmp_path / "train.py", tmp_path / "results"
+    script.write_text(DISTRIBUTED)
+    done = subprocess.run(
+        [sys.executable, str(script), store.path, str(folder)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    ranks = [json.loads((folder / f"rank{r}.json").read_text()) for r in range(2)]
+    for epoch in range(2):
+        cells = [i for rank in ranks for e, batch in rank["whole"] if e == epoch for i in batch]
+        assert sorted(cells) == list(range(store.n_obs))
+    for rank in ranks:
+        assert len(rank["whole"]) == 10
+        assert rank["rest"] == rank["whole"][3:]
