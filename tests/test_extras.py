@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import dao
 from dao.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import dao
 
 
 @pytest.mark.parametrize("extra", ["jax", "tensorflow", "torch"])
@@ -24,3 +23,15 @@ def test_missing_framework(extra: str, write: Callable[..., dao.Store], make_stu
     with pytest.raises(MissingExtraError, match=rf"dao-store\[{extra}\]"):
         getattr(store, extra)(batch_size=5)
     assert len(next(iter(store.generator(5)))["index"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "extra"),
+    [("LightningStore", "lightning", "lightning"), ("ScviStore", "scvi", "scvi")],
+)
+def test_missing_integration(name: str, package: str, extra: str) -> None:
+    """Without the other library its integration says which extra is needed."""
+    if find_spec(package) is not None:
+        pytest.skip(f"{package} is installed")
+    with pytest.raises(MissingExtraError, match=rf"dao-store\[{extra}\]"):
+        getattr(dao.integrations, name)
