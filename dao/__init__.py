@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dao import errors, samplers, testing
     from dao.batches.generator import Generator
+    from dao.choose.saved import load_selection
     from dao.load import load_store
     from dao.store import Store
     from dao.validate import validate_store
+    from dao.where.branch import descendants
     from dao.write.source import Source
     from dao.write.store import write_store
 
@@ -26,7 +28,9 @@ __all__ = [
     "Generator",
     "Source",
     "Store",
+    "descendants",
     "errors",
+    "load_selection",
     "load_store",
     "samplers",
     "testing",
@@ -39,6 +43,8 @@ _HOME = {
     "Generator": "dao.batches.generator",
     "Source": "dao.write.source",
     "Store": "dao.store",
+    "descendants": "dao.where.branch",
+    "load_selection": "dao.choose.saved",
     "load_store": "dao.load",
     "validate_store": "dao.validate",
     "write_store": "dao.write.store",

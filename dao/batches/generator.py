@@ -342,7 +342,7 @@ class Generator:
             first = 0
 
     def _plan(self, epoch: int) -> EpochPlan:
-        return self.sampler.plan(self.store.selection.counts, seed=self.seed, epoch=epoch)
+        return self.sampler.plan(self.store.selection.stretches, seed=self.seed, epoch=epoch)
 
     def _rows(self, share: Share) -> tuple[int, int]:
         n_rows = self._plan(0).n_rows

@@ -24,6 +24,7 @@ __all__ = [
     "Manifest",
     "MatrixInfo",
     "ObsInfo",
+    "OntologyInfo",
 ]
 
 FORMAT_VERSION = 1
@@ -190,6 +191,23 @@ class FeatureSpaceInfo:
     file: FileInfo
 
 
+@dataclass(frozen=True, slots=True)
+class OntologyInfo:
+    """The terms behind the values of an obs column.
+
+    Attributes
+    ----------
+    file
+        Table of the terms.
+    source, version
+        Name of the file that they came from, and what it says its version is.
+    """
+
+    file: FileInfo
+    source: str
+    version: str
+
+
 @dataclass(frozen=True)
 class Manifest:
     """The content of ``dao.json``; datasets are in store order, which row positions follow."""
@@ -204,6 +222,7 @@ class Manifest:
     vocabulary: FileInfo
     profile: str = "fast"
     history: tuple[Mapping[str, Any], ...] = field(default=())
+    ontologies: Mapping[str, OntologyInfo] = field(default_factory=dict)
 
     @property
     def n_obs(self) -> int:

@@ -16,6 +16,7 @@ from dao.format.manifest import (
     Manifest,
     MatrixInfo,
     ObsInfo,
+    OntologyInfo,
 )
 from dao.format.names import check_dataset_id, is_safe_path
 from dao.format.parse import Problems, Reader
@@ -64,6 +65,7 @@ def _manifest(r: Reader) -> Manifest:
         vocabulary=_file(r.child("vocabulary")),
         profile=r.text("profile"),
         history=tuple(h.content for h in r.children("history")),
+        ontologies=_ontologies(r) if "ontologies" in r.content else {},
     )
 
 
@@ -134,6 +136,13 @@ def _columns(r: Reader) -> dict[str, ColumnInfo]:
             c.choice("kind", COLUMN_KINDS), c.text("dtype"), c.flag("ordered"), c.flag("nullable")
         )
         for name, c in r.items()
+    }
+
+
+def _ontologies(r: Reader) -> dict[str, OntologyInfo]:
+    return {
+        column: OntologyInfo(_file(o.child("file")), o.text("source"), o.text("version"))
+        for column, o in r.child("ontologies").items()
     }
 
 

@@ -104,6 +104,7 @@ def write_generation(
         vocabulary=_write_vocabulary(job, categories),
         profile=job.profile,
         history=(*(base.history if base else ()), record),
+        ontologies=base.ontologies if base else {},
     )
 
 
