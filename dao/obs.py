@@ -155,6 +155,9 @@ class ObsStore:
 
         def found(ordinal: int, name: str, rows: NDArray[np.uint32] | None) -> NDArray[np.int32]:
             array = self._array(ordinal, name, rows)
+            if array is None:
+                n_obs = self._manifest.datasets[ordinal].n_obs
+                return np.full(n_obs if rows is None else len(rows), -1, np.int32)
             codes = pc.index_in(array, value_set=texts.cast(array.type))
             return np.asarray(codes.fill_null(-1)).astype(np.int32, copy=False)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Counts", "cross_counts", "value_counts"]
 
+_NUMBERS = ({"i"}, {"u"}, {"f"})
+
 
 class Counts(pd.Series):
     """Cells per value, most frequent first; a `pandas.Series` that notebooks show as a table."""
@@ -32,18 +34,17 @@ def value_counts(name: str, column: Column) -> Counts:
     """Return how many cells have each value that occurs, missing ones last."""
     codes, values = _coded(column)
     counts = np.bincount(codes, minlength=len(values))
-    order = _by_frequency(counts, column)
+    order = _by_frequency(counts)
     return Counts(counts[order], index=_index(values, order, name), name="count")
 
 
 def cross_counts(name: str, column: Column, by_name: str, by: Column) -> pd.DataFrame:
     """Return a table of one row per value and one column per value of ``by``."""
-    codes, values = _coded(column)
-    by_codes, by_values = _coded(by)
+    codes, values = _occurring(column)
+    by_codes, by_values = _occurring(by)
     shape = len(values), len(by_values)
     counts = np.bincount(codes * shape[1] + by_codes, minlength=shape[0] * shape[1]).reshape(shape)
-    rows = _by_frequency(counts.sum(axis=1), column)
-    columns = _by_frequency(counts.sum(axis=0), by)
+    rows, columns = _by_frequency(counts.sum(axis=1)), _by_frequency(counts.sum(axis=0))
     return pd.DataFrame(
         counts[np.ix_(rows, columns)],
         index=_index(values, rows, name),
@@ -51,30 +52,41 @@ def cross_counts(name: str, column: Column, by_name: str, by: Column) -> pd.Data
     )
 
 
-def _coded(column: Column) -> tuple[NDArray[np.int64], list[Any]]:
-    """Return codes into values that occur, the last of which is NaN for missing ones."""
+def _coded(column: Column) -> tuple[NDArray[Any], list[Any]]:
+    """Return codes and the values behind them; the last value is NaN, for missing ones."""
     if column.categories is not None:
-        n = len(column.categories)
-        all_codes = np.where(column.missing, n, column.values)
-        found = np.flatnonzero(np.bincount(all_codes, minlength=n + 1))
-        place = np.zeros(n + 1, np.int64)
-        place[found] = np.arange(len(found))
-        names = [column.categories[i] if i < n else np.nan for i in found.tolist()]
-        return place[all_codes], names
-    held, own = np.unique(column.values[~column.missing], return_inverse=True)
-    codes = np.full(len(column), len(held), np.int64)
-    codes[~column.missing] = own
-    return codes, [*held, *([np.nan] if column.missing.any() else [])]
+        held, codes = list(column.categories), column.values
+    elif column.info.kind == "bool":
+        held, codes = [False, True], column.values.astype(np.int8)
+    else:
+        known, own = np.unique(column.values[~column.missing], return_inverse=True)
+        codes = np.zeros(len(column), np.int64)
+        codes[~column.missing] = own
+        held = list(known)
+    return np.where(column.missing, np.intp(len(held)), codes), [*held, np.nan]
 
 
-def _by_frequency(counts: NDArray[Any], column: Column) -> NDArray[Any]:
-    """Return the order from frequent to rare, with missing values at the end."""
-    n = len(counts) - bool(column.missing.any())
-    return np.append(np.argsort(-counts[:n], kind="stable"), np.arange(n, len(counts)))
+def _occurring(column: Column) -> tuple[NDArray[Any], list[Any]]:
+    """Return codes and values as `_coded` does, without the values that no cell has."""
+    codes, values = _coded(column)
+    place: NDArray[np.intp] = np.zeros(len(values), np.intp)
+    found = np.flatnonzero(np.bincount(codes, minlength=len(values)))
+    place[found] = np.arange(len(found))
+    last = len(values) - 1
+    kept = [values[i] for i in found.tolist()]
+    # NaN stays the last one, also where no value is missing.
+    return np.asarray(place.take(codes)), kept if last in found[-1:] else [*kept, np.nan]
+
+
+def _by_frequency(counts: NDArray[Any]) -> NDArray[Any]:
+    """Return the values that occur, from frequent to rare, and missing ones at the end."""
+    order = np.append(np.argsort(-counts[:-1], kind="stable"), len(counts) - 1)
+    return order[counts[order] > 0]
 
 
 def _index(values: list[Any], order: NDArray[Any], name: str) -> pd.Index:
     held = [values[i] for i in order.tolist()]
-    is_text = any(isinstance(v, str | bool | np.bool_) for v in held)
-    index: pd.Index = pd.Index(held, dtype=object if is_text or not held else None, name=name)
+    # NaN beside whole numbers must not make floats of them.
+    kinds = {np.asarray(value).dtype.kind for value in held}
+    index: pd.Index = pd.Index(held, dtype=None if kinds in _NUMBERS else object, name=name)
     return index

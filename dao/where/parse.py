@@ -96,6 +96,9 @@ class _Parser:
             test = Test(self.column(left), "null")
             return Not(test) if isinstance(op, ast.IsNot) else test
         name = _COMPARE[type(op)]
+        for side in (left, right):
+            if _is_calculation(side) and any(isinstance(n, ast.Name) for n in ast.walk(side)):
+                raise self.error(side, _NO_CALCULATIONS)
         if isinstance(left, ast.Name) and isinstance(right, ast.Name):
             msg = f"needs quotes if it is text: '{self.column(right)}'. Columns cannot be compared"
             raise self.error(right, msg)
