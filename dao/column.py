@@ -135,7 +135,7 @@ def from_arrow(
     missing = np.asarray(array.is_null()) if array.null_count else np.zeros(len(array), np.bool_)
     if info.kind == "categorical":
         own = [parse_category(t, info.dtype) for t in array.dictionary.to_pylist()]
-        codes = np.asarray(array.indices.fill_null(-1) if array.null_count else array.indices)
+        codes = _codes(array.indices, missing)
         if own_codes:
             return Column(info, codes, missing, own)
         place = {c: i for i, c in enumerate(known or ())}
@@ -147,13 +147,22 @@ def from_arrow(
             codes = np.where(missing, -1, np.arange(len(array), dtype=np.int32))
             return Column(info, codes, missing, Texts(array.fill_null("")))
         array = array.dictionary_encode() if is_plain else array
-        codes = np.asarray(array.indices.fill_null(-1)).astype(np.int32, copy=False)
+        codes = _codes(array.indices, missing).astype(np.int32, copy=False)
         return Column(info, codes, missing, Texts(array.dictionary.cast(pa.large_string())))
     if info.kind == "other":
         return Column(info, array.to_pandas().to_numpy(), missing)
     fill: Any = {"bool": False, "int": 0}.get(info.kind, np.nan)
     values = np.asarray(array.fill_null(fill) if array.null_count else array)
     return Column(info, values.astype(info.dtype, copy=False), missing)
+
+
+def _codes(indices: pa.Array, missing: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return the codes of a dictionary with -1 for missing, faster than `fill_null` does."""
+    if not indices.null_count:
+        return np.asarray(indices)
+    data = indices.buffers()[1]
+    held = pa.Array.from_buffers(indices.type, len(indices), [None, data], offset=indices.offset)
+    return np.where(missing, held.type.to_pandas_dtype()(-1), np.asarray(held))
 
 
 def constant_column(info: ColumnInfo, n: int, categories: Sequence[Any], value: Any) -> Column:

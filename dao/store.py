@@ -59,6 +59,11 @@ class Store(View):
     # --- what it is ---------------------------------------------------------------------------
 
     @property
+    def n_obs(self) -> int:
+        """Selected cells."""
+        return self.selection.n_obs
+
+    @property
     def n_vars(self) -> int:
         """Selected features.
 

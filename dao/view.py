@@ -44,11 +44,6 @@ class View:
         return self.reader.manifest()
 
     @property
-    def n_obs(self) -> int:
-        """Selected cells."""
-        return self.selection.n_obs
-
-    @property
     def chosen_features(self) -> pd.Index | None:
         """What `select_features` chose; None for all features."""
         return self._chosen_features

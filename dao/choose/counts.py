@@ -63,19 +63,21 @@ def _coded(column: Column) -> tuple[NDArray[Any], list[Any]]:
         codes = np.zeros(len(column), np.int64)
         codes[~column.missing] = own
         held = list(known)
-    return np.where(column.missing, np.intp(len(held)), codes), [*held, np.nan]
+    filled: NDArray[Any] = np.where(column.missing, np.intp(len(held)), codes)
+    return filled, [*held, np.nan]
 
 
 def _occurring(column: Column) -> tuple[NDArray[Any], list[Any]]:
     """Return codes and values as `_coded` does, without the values that no cell has."""
     codes, values = _coded(column)
-    place: NDArray[np.intp] = np.zeros(len(values), np.intp)
     found = np.flatnonzero(np.bincount(codes, minlength=len(values)))
+    place: NDArray[Any] = np.zeros(len(values), np.intp)
     place[found] = np.arange(len(found))
     last = len(values) - 1
     kept = [values[i] for i in found.tolist()]
     # NaN stays the last one, also where no value is missing.
-    return np.asarray(place.take(codes)), kept if last in found[-1:] else [*kept, np.nan]
+    compact: NDArray[Any] = place[codes]
+    return compact, kept if last in found[-1:] else [*kept, np.nan]
 
 
 def _by_frequency(counts: NDArray[Any]) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ def with_ontology(store: Store, column: str, file: str | os.PathLike[str]) -> St
     if info.dtype != "string":
         msg = f"{column!r} holds {info.dtype}: an ontology is for names or ids of terms."
         raise ArgumentError(msg)
-    known = store.categories(column)
+    known = partial(store.categories, column)
     add_ontology(Path(store.path), store.manifest, column, file, known)
     opened = load_store(store.path, store.backend, columns=store.obs_columns, memory=store.memory)
     selection = carried_over(store.selection, store.manifest, opened.manifest)

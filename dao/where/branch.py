@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from dao.errors import ArgumentError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = ["Descendants", "descendants"]
 
@@ -48,7 +45,7 @@ def descendants(term: str | Iterable[str], *, part_of: bool = False) -> Descenda
     >>> store.subset(cell_type=dao.descendants("lymphocyte")).n_obs  # doctest: +SKIP
     31204
     """
-    terms = (term,) if isinstance(term, str) else tuple(term)
+    terms = tuple(term) if isinstance(term, Iterable) and not isinstance(term, str) else (term,)
     if not terms or not all(isinstance(t, str) and t for t in terms):
         msg = f"descendants({term!r}): give the name or id of a term, or a list of them."
         raise ArgumentError(msg)

@@ -20,7 +20,7 @@ from dao.write.tables import write_table
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from dao.format.manifest import Manifest
 
@@ -31,7 +31,11 @@ _PART_OF = {"part_of", "BFO:0000050"}
 
 
 def add_ontology(
-    root: Path, opened: Manifest, column: str, file: str | os.PathLike[str], known: Sequence[Any]
+    root: Path,
+    opened: Manifest,
+    column: str,
+    file: str | os.PathLike[str],
+    known: Callable[[], Sequence[Any]],
 ) -> None:
     """Give a column an ontology, as a new generation of the store.
 
@@ -42,7 +46,7 @@ def add_ontology(
     opened
         What the caller has open; the store may have grown since.
     known
-        Values of the column in the whole store.
+        Gives the values of the column in the whole store.
 
     Raises
     ------
@@ -55,11 +59,12 @@ def add_ontology(
     """
     terms, version = read_terms(file)
     source = Path(file).name
-    _check_overlap(Ontology(source, {str(k): list(v) for k, v in terms.items()}), column, known)
     with write_lock(root, mode="append") as before:
         if before is None or before.uuid != opened.uuid:
             msg = f"{root} is not the store that was opened: it was replaced. Open it again."
             raise StoreChangedError(msg)
+        ontology = Ontology(source, {str(k): list(v) for k, v in terms.items()})
+        _check_overlap(ontology, column, known())
         path = f"obs/ontology_{organism_slug(column)}-{before.generation + 1}.parquet"
         info = OntologyInfo(write_table(root, path, terms), source, version)
         commit(root, _with_ontology(before, column, info))
@@ -129,7 +134,7 @@ def _check_overlap(ontology: Ontology, column: str, known: Sequence[Any]) -> Non
         f"{len(strangers)} of {len(known)} values of {column!r} are no terms of {ontology.source}, "
         f"so they lie in no branch: {shown}."
     )
-    warnings.warn(msg, DaoWarning, stacklevel=4)
+    warnings.warn(msg, DaoWarning, stacklevel=5)
 
 
 def _with_ontology(before: Manifest, column: str, info: OntologyInfo) -> Manifest:
