@@ -13,6 +13,7 @@ import pandas as pd
 
 from dao.batches.fetch import fetch
 from dao.batches.gather import csr
+from dao.batches.locate import locate
 from dao.batches.segment import Segment, join, segment
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ def batches(
 def taken(store: Store, spec: BatchSpec, positions: NDArray[np.int64]) -> ArrayBatch:
     """Return any rows of a selection as one batch."""
     cuts = [0, len(positions)]
-    window = fetch(store.reader, store.manifest, store.selection, spec.matrices, positions, cuts)
+    rows = locate(store.manifest, store.selection, positions, cuts)
+    window = fetch(store.reader, spec.matrices, rows)
     return _with_obs(segment(window, 0, spec.matrices), spec)
 
 

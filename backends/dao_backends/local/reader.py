@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dao.buffers import empty
-from dao.threads import Jobs, in_threads
+from dao.threads import in_threads
 from dao_backends.chunked import ChunkedReader
 from dao_backends.local.layout import ChunkTable, is_readable
 from dao_backends.local.native import native_functions
 from dao_backends.local.pieces import distinct, plan_pieces, runs
-from dao_backends.local.sparse import SparseWork, cast_share, plan_sparse, scatter_share
+from dao_backends.local.sparse import (
+    SparseWork,
+    Writing,
+    cast_share,
+    plan_sparse,
+    scatter_share,
+)
 from dao_backends.local.stored import StoredPlan, read_jobs
 
 if TYPE_CHECKING:
@@ -94,8 +100,8 @@ class LocalReader(ChunkedReader):
 
     def write_csr(
         self, matrix: str, requests: Requests, values: RowTargets, indices: RowTargets
-    ) -> tuple[int, int]:
-        """Decode rows straight to where they belong, cast."""
+    ) -> Writing:
+        """Begin to decode rows straight to where they belong, cast."""
         wanted = (values, values.addresses()), (indices, indices.addresses())
 
         def jobs(work: SparseWork) -> Iterator[Job]:
@@ -107,8 +113,8 @@ class LocalReader(ChunkedReader):
 
     def write_dense(
         self, matrix: str, requests: Requests, rows: RowTargets, place: Place
-    ) -> tuple[int, int]:
-        """Decode rows straight into dense ones."""
+    ) -> Writing:
+        """Begin to decode rows straight into dense ones."""
         addresses, like = rows.addresses(), rows.outs[0]
 
         def jobs(work: SparseWork) -> Iterator[Job]:
@@ -123,26 +129,22 @@ class LocalReader(ChunkedReader):
 
     def _write(
         self, matrix: str, requests: Requests, jobs: Callable[[SparseWork], Iterator[Job]]
-    ) -> tuple[int, int]:
-        opened: list[int] = []
-        running: Jobs[Done] = Jobs()
+    ) -> Writing:
+        writing = Writing(self._files.root)
         before = 0
         try:
             for dataset, wanted in requests:
                 path, info, rows = self._request(dataset, matrix, wanted)
                 tables = self._tables_of(path, info) or ()
                 row_starts = self._starts(dataset, matrix, path, info)
-                work = plan_sparse(tables, row_starts, rows, before, info.shape[1], opened)
+                work = plan_sparse(tables, row_starts, rows, before, info.shape[1], writing.opened)
                 # Decoding begins while the rows of the next dataset are planned.
-                running.add(list(jobs(work)))
+                writing.running.add(list(jobs(work)))
                 before += len(rows)
-            done = running.results()
-        finally:
-            running.wait()  # they use the files, and memory that may go after an error
-            for file in opened:
-                os.close(file)
-        self._complain([part.problem for part in done])
-        return sum(part.n_chunks for part in done), sum(part.n_bytes for part in done)
+        except BaseException:
+            writing.end()
+            raise
+        return writing
 
     def _tables_of(self, path: str, info: MatrixInfo) -> tuple[ChunkTable, ...] | None:
         found = [self._table(f"{path}/{name}", info.arrays[name]) for name in ("data", "indices")]

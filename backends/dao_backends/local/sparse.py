@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dao.errors import CorruptStoreError
-from dao.threads import n_threads
+from dao.threads import Jobs, n_threads
 from dao_backends.local.fused import cast_rows, scatter_rows
 from dao_backends.local.kernel import BLOSC_OVERHEAD, CRC_BYTES, Chunks
 from dao_backends.local.layout import open_shards
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from dao_backends.local.layout import ChunkTable
 
-__all__ = ["Done", "Problem", "SparseWork", "cast_share", "plan_sparse", "scatter_share"]
+__all__ = ["Done", "Problem", "SparseWork", "Writing", "cast_share", "plan_sparse", "scatter_share"]
 
 # Values per part: so few that threads end together, so many that a chunk which lies in two
 # parts, and is decoded for both, matters little.
@@ -57,6 +58,42 @@ class Done:
     n_chunks: int
     n_bytes: int
     problem: Problem | None
+
+
+class Writing:
+    """Rows that threads write while something else is done.
+
+    Attributes
+    ----------
+    running, opened
+        What is being done, and the descriptors of the files that it reads.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.running: Jobs[Done] = Jobs()
+        self.opened: list[int] = []
+
+    def end(self) -> None:
+        """Wait for the threads, which use the files, and memory that may go after an error."""
+        self.running.wait()
+        while self.opened:
+            os.close(self.opened.pop())
+
+    def __call__(self) -> tuple[int, int]:
+        """Wait for the end; return chunks and bytes decoded.
+
+        Raises
+        ------
+        dao.errors.CorruptStoreError
+            If something read is damaged.
+        """
+        self.end()
+        done = self.running.results()
+        for problem in (part.problem for part in done):
+            if problem is not None:
+                raise problem.error(self._root)
+        return sum(part.n_chunks for part in done), sum(part.n_bytes for part in done)
 
 
 @dataclass(frozen=True, slots=True)
