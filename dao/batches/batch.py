@@ -62,7 +62,7 @@ class ArrayBatch:
                 {name: pieces[i] for name, pieces in matrices.items()},
                 {name: column.take(slice(a, b)) for name, column in self.obs.items()},
                 self.index[a:b],
-                _frame=lambda a=a, b=b: whole().iloc[a:b].copy(),  # type: ignore[misc]
+                _frame=lambda a=a, b=b: _rows(whole(), a, b),  # type: ignore[misc]
             )
             for i, (a, b) in enumerate(bounds)
         ]
@@ -126,6 +126,11 @@ def _with_obs(rows: Segment, spec: BatchSpec) -> ArrayBatch:
         step.apply(rows.matrices["X"], column, rows.positions)
     obs = {name: column.take(rows.positions) for name, column in spec.obs.items()}
     return ArrayBatch(rows.matrices, obs, rows.index)
+
+
+def _rows(frame: pd.DataFrame, start: int, stop: int) -> pd.DataFrame:
+    """Return some rows that nobody else has, as a DataFrame of its own: no copy of the values."""
+    return frame.iloc[start:stop].copy(deep=False)
 
 
 def _cut(matrix: Any, bounds: Sequence[tuple[int, int]]) -> list[Any]:

@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 import weakref
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dao.errors import GeneratorStoppedError
@@ -98,7 +98,8 @@ def one_ahead(plans: Iterator[P], begin: Callable[[P], Callable[[], T]]) -> Gene
     """Yield for each plan what came of it, the next one being made while one is used.
 
     Plans are made and begun in the calling thread, while it would wait otherwise; so nothing
-    competes with its Python code. They are closed at the end.
+    competes with its Python code. When one is begun, the one before it is still being made, but
+    the one before that was used: no more than two are there. Plans are closed at the end.
 
     Parameters
     ----------
@@ -109,20 +110,24 @@ def one_ahead(plans: Iterator[P], begin: Callable[[P], Callable[[], T]]) -> Gene
     """
     try:
         with ThreadPoolExecutor(1, "dao-fetch") as thread:
-            plan = next(plans, None)
-            running = None if plan is None else thread.submit(begin(plan))
+            running, failure = _attempt(_begin_next, plans, begin, thread)
             while running is not None:
-                plan, failure = _attempt(next, plans, None)
-                item, running = running.result(), None
-                if plan is not None:
-                    ending, failure = _attempt(begin, plan)
-                    running = None if ending is None else thread.submit(ending)
+                following, failure = _attempt(_begin_next, plans, begin, thread)
+                item, running = running.result(), following
                 yield item
                 del item  # or it would be held while the one after the next is made
-                if failure is not None:
-                    raise failure
+        if failure is not None:
+            raise failure
     finally:
         _close(plans)
+
+
+def _begin_next(
+    plans: Iterator[P], begin: Callable[[P], Callable[[], T]], thread: ThreadPoolExecutor
+) -> Future[T] | None:
+    """Return the next item to come, None after the last plan."""
+    plan = next(plans, None)
+    return None if plan is None else thread.submit(begin(plan))
 
 
 def _attempt(function: Callable[..., T], *arguments: Any) -> tuple[T | None, Exception | None]:
