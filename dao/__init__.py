@@ -12,10 +12,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dao import errors, samplers, testing
+    from dao import errors, samplers, testing, transforms
     from dao.batches.generator import Generator
+    from dao.batches.interleave import interleave
     from dao.choose.saved import load_selection
+    from dao.features.reference import Features
+    from dao.format.declared import ObsColumn
     from dao.load import load_store
+    from dao.recipe import Recipe, read_recipe
     from dao.store import Store
     from dao.validate import validate_store
     from dao.where.branch import descendants
@@ -25,27 +29,38 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Features",
     "Generator",
+    "ObsColumn",
+    "Recipe",
     "Source",
     "Store",
     "descendants",
     "errors",
+    "interleave",
     "load_selection",
     "load_store",
+    "read_recipe",
     "samplers",
     "testing",
+    "transforms",
     "validate_store",
     "write_store",
 ]
 
 # Imported on first use: `import dao` must stay light (no zarr, pyarrow, pandas, torch).
 _HOME = {
+    "Features": "dao.features.reference",
     "Generator": "dao.batches.generator",
+    "ObsColumn": "dao.format.declared",
+    "Recipe": "dao.recipe",
     "Source": "dao.write.source",
     "Store": "dao.store",
+    "interleave": "dao.batches.interleave",
     "descendants": "dao.where.branch",
     "load_selection": "dao.choose.saved",
     "load_store": "dao.load",
+    "read_recipe": "dao.recipe",
     "validate_store": "dao.validate",
     "write_store": "dao.write.store",
 }
@@ -54,7 +69,7 @@ _HOME = {
 def __getattr__(name: str) -> object:
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
-    if name in {"errors", "samplers", "testing"}:
+    if name in {"errors", "samplers", "testing", "transforms"}:
         return import_module(f"dao.{name}")
     if name == "__version__":
         from importlib.metadata import version

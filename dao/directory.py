@@ -54,7 +54,7 @@ class StoreDirectory:
         for ontology in self.manifest.ontologies.values():
             self._files[ontology.file.path] = ontology.file
         for dataset in self.manifest.datasets:
-            for info in (dataset.obs.file, dataset.features, dataset.uns, dataset.group):
+            for info in dataset.files:
                 self._files[info.path] = info
             for matrix in dataset.matrices.values():
                 for array in matrix.arrays.values():

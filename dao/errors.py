@@ -28,6 +28,7 @@ __all__ = [
     "MultipleFeatureSpacesError",
     "NoCommonFeaturesError",
     "ObsTypeError",
+    "RecipeError",
     "SourceError",
     "StorageError",
     "StoreBusyError",
@@ -88,6 +89,10 @@ class FormatVersionError(FormatError):
 
 class CorruptStoreError(DaoError, OSError):
     """Stored bytes are missing, truncated or altered; reading them would give wrong data."""
+
+
+class RecipeError(DaoError, ValueError):
+    """A recipe cannot be used; lists every problem found."""
 
 
 class SourceError(DaoError, ValueError):

@@ -16,7 +16,7 @@ from dao.choose.draw import draw
 from dao.choose.filters import filtered
 from dao.choose.positions import positions_of
 from dao.errors import ArgumentError, UnknownDatasetError, near_matches
-from dao.features import choose_features
+from dao.features import choose_features, matching_table, measured
 from dao.format.names import canonical_organism
 from dao.format.obs_schema import SOURCE_ROW_COLUMN, VIRTUAL_COLUMNS
 from dao.view import View
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from dao.batches.generator import Generator
     from dao.batches.torch import TorchBatches
+    from dao.batches.torch_rows import TorchRows
     from dao.choose.counts import Counts
     from dao.choose.describe import Description
     from dao.samplers import Sampler
@@ -102,6 +103,8 @@ class Store(View):
         table = self._space_table("var")
         if self._chosen_features is None:
             return table
+        if self._zero_features:
+            table = table.drop(index=list(self._zero_features), errors="ignore")
         return table.reindex(self._chosen_features)
 
     @cached_property
@@ -251,25 +254,98 @@ class Store(View):
         ]
         return self._select(complement(self.selection, datasets))
 
-    def select_features(self, ids: Iterable[str], missing: str = "error") -> Store:
+    def select_features(
+        self,
+        ids: Iterable[str] | None = None,
+        missing: str = "error",
+        *,
+        by: str | None = None,
+        where: str | None = None,
+        **columns: Any,
+    ) -> Store:
         """Return the store with these features, in this order.
+
+        Conditions add up: a feature must be named by ``ids``, meet ``where``, and have the values
+        of all ``columns``. Without ids the order stays as it is.
 
         Parameters
         ----------
         ids
-            Feature ids, each once.
+            Feature ids, each once; or a boolean mask over the selected features.
         missing
             What to do with ids that the store does not have: ``"error"``, or ``"zero"`` for
-            columns of zeros.
+            columns of zeros. A feature that an earlier choice left out is such an id.
+        by
+            The column of `var` that holds the names given as ``ids``, as in ``by="symbol"``; each
+            name must stand for one feature.
+        where
+            An expression over columns of `var`, as in ``"biotype == 'protein_coding'"``.
+        **columns
+            Column of `var` -> value or values to keep.
 
         Raises
         ------
         dao.errors.UnknownFeatureError
-            With the nearest ids.
+            With the nearest ids; also for a name that several features have.
+        dao.errors.UnknownColumnError
+            With the nearest columns of `var`.
+
+        Examples
+        --------
+        >>> store.select_features(["GENE7", "GENE3"]).var_names.tolist()
+        ['GENE7', 'GENE3']
         """
-        space = self._space_table("select_features").index
-        known = space if self._chosen_features is None else self._chosen_features
-        return self._with(_chosen_features=choose_features(ids, missing, known))
+        chosen = choose_features(
+            self.var,
+            ids,
+            missing=missing,
+            by=by,
+            where=where,
+            columns=columns,
+            zeros=self._zero_features,
+        )
+        return self._with(_chosen_features=chosen.ids, _zero_features=chosen.zeros)
+
+    def split(
+        self,
+        fractions: Mapping[str, float],
+        *,
+        group_by: str | Sequence[str] | None = None,
+        stratify_by: str | Sequence[str] | None = None,
+        seed: int = 0,
+    ) -> dict[str, Store]:
+        """Return disjoint parts of the cells, which together are all of them.
+
+        The same arguments give the same parts for ever. A part can be split again.
+
+        Parameters
+        ----------
+        fractions
+            Name of each part -> its fraction of the cells, adding up to 1.
+        group_by
+            obs column, or several, whose values stay whole: held-out donors, plates, studies.
+            Sizes are then as near to the fractions as the groups allow.
+        stratify_by
+            obs column, or several, of whose values each part gets its fraction.
+        seed
+            Of the order in which cells or groups are dealt out.
+
+        Raises
+        ------
+        dao.errors.ArgumentError
+            If the fractions do not add up to 1, or there are fewer groups than parts.
+        dao.errors.UnknownColumnError
+            With the nearest names.
+
+        Examples
+        --------
+        >>> parts = store.split({"train": 0.8, "test": 0.2}, stratify_by="cell_type")
+        >>> parts["train"].n_obs, parts["test"].n_obs
+        (320, 80)
+        """
+        from dao.split import split
+
+        return split(self, fractions, group_by=group_by, stratify_by=stratify_by, seed=seed)
 
     def save_selection(self, file: str | os.PathLike[str]) -> None:
         """Write which cells and features are selected, for `dao.load_selection`.
@@ -345,6 +421,34 @@ class Store(View):
 
         return with_ontology(self, column, file)
 
+    def measured(self) -> pd.DataFrame:
+        """Return which dataset measured which feature: a boolean table, datasets x features.
+
+        Where it is False, zeros in X say nothing.
+
+        Raises
+        ------
+        dao.errors.MultipleFeatureSpacesError
+            If several organisms are selected.
+        """
+        positions = self.feature_positions()
+        datasets = [self.manifest.datasets[i] for i in self.selection.datasets]
+        return measured(self.reader, datasets, self.var_names, positions)
+
+    def matching(self) -> pd.DataFrame:
+        """Return how the features of each selected dataset were matched when it was written.
+
+        A row per dataset. Of the ``columns`` of its X some were ``matched`` (``by_id``,
+        ``by_symbol`` and ``by_alias``), of which ``summed`` share their feature with another; the
+        others were dropped: ``unknown`` names, and ``ambiguous`` ones, which stand for several
+        features. ``missing`` features of the space it did not measure.
+        """
+        datasets = [self.manifest.datasets[i] for i in self.selection.datasets]
+        spaces = {s.organism: s.n_vars for s in self.manifest.feature_spaces}
+        return matching_table(
+            (d.id, d.matching, d.n_measured, spaces[d.organism]) for d in datasets
+        )
+
     # --- taking -------------------------------------------------------------------------------
 
     def to_anndata(self) -> AnnData:
@@ -359,7 +463,7 @@ class Store(View):
 
     def generator(
         self,
-        batch_size: int = 1024,
+        batch_size: int | str | None = 1024,
         *,
         obs_keys: Sequence[str] = (),
         var_names: Iterable[str] | None = None,
@@ -370,7 +474,7 @@ class Store(View):
         sampler: str | Sampler = "shuffle",
         seed: int = 0,
         drop_last: bool = False,
-        transform: Callable[[Any], Any] | None = None,
+        transform: Any = None,
         rank: int | None = None,
         world_size: int | None = None,
     ) -> Generator:
@@ -383,7 +487,8 @@ class Store(View):
         Parameters
         ----------
         batch_size
-            Cells per batch; any number.
+            Cells per batch; any number. ``"auto"`` chooses a usual one by the number of cells; None
+            leaves it to the sampler (`dao.samplers.Grouped`: whole groups).
         obs_keys
             obs columns to deliver; ``dataset`` and ``organism`` are always there to ask for.
         var_names
@@ -401,7 +506,9 @@ class Store(View):
         drop_last
             Leave out the last batch of an epoch if it is not full.
         transform
-            A function of a batch that returns what is handed out; runs ahead in a thread.
+            What happens to batches while they are read ahead: ``"normalize_total"``, ``"log1p"`` or
+            an object of `dao.transforms`, which change X, a function of a batch that returns what
+            is handed out, or a list of these in order, functions last.
         rank, world_size
             Of a distributed run; taken from torch.distributed where that is initialised.
 
@@ -436,6 +543,25 @@ class Store(View):
         """
         return self.generator(**arguments).torch(device)
 
+    def map_dataset(self, **arguments: Any) -> TorchRows:
+        """Return the cells as a map-style torch ``Dataset``, for torch's own samplers.
+
+        Arguments as of `generator`, without those of order and batches. The streams of `torch` are
+        many times faster.
+
+        Raises
+        ------
+        dao.errors.ArgumentError
+            If an argument is about order or batches.
+        """
+        from dao.batches.torch_rows import TorchRows
+
+        for name in ("batch_size", "sampler", "seed", "drop_last", "rank", "world_size"):
+            if name in arguments:
+                msg = f"{name}= is for the DataLoader: a map-style dataset only gives rows."
+                raise ArgumentError(msg)
+        return TorchRows(self.generator(sampler="sequential", **arguments))
+
     def tensorflow(self, **arguments: Any) -> tf.data.Dataset:
         """Return the batches as a ``tf.data.Dataset``; arguments as of `generator`."""
         return self.generator(**arguments).tensorflow()
@@ -446,14 +572,21 @@ class Store(View):
 
         return validate_store(self.path)
 
+    def keep(self, mask: NDArray[np.bool_]) -> Store:
+        """Return the selected cells that are true in a mask over them, in their order."""
+        return self._select(self.selection.take(np.flatnonzero(mask)))
+
     def _combine(self, other: Store, rule: Callable[..., NDArray[np.bool_]]) -> Store:
         own, theirs = self.manifest, other.manifest
         if (own.uuid, own.generation) != (theirs.uuid, theirs.generation):
             msg = f"{self.path!r} and {other.path!r} are not the same generation of one store."
             raise ArgumentError(msg)
-        mine, its = self.chosen_features, other.chosen_features
-        same = mine is its if mine is None or its is None else mine.equals(its)
-        if not same and rule is not np.greater:
+        if rule is not np.greater and not self._same_features(other):
             msg = "The two have other features: join their cells first, then select_features."
             raise ArgumentError(msg)
         return self._select(combined(self.selection, other.selection, rule))
+
+    def _same_features(self, other: Store) -> bool:
+        mine, its = self.chosen_features, other.chosen_features
+        same = mine is its if mine is None or its is None else mine.equals(its)
+        return same and self.zero_features == other.zero_features

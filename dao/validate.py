@@ -124,6 +124,8 @@ def _check_tables(reader: Reader, manifest: Manifest, report: Report) -> None:
         n_vars = manifest.space(dataset.organism).n_vars
         _check_table(reader, dataset.obs.file, report, _check_obs, dataset)
         _check_table(reader, dataset.features, report, _check_measured, dataset, n_vars)
+        if dataset.dropped is not None:
+            _check_table(reader, dataset.dropped, report)
         _attempt(report, reader.document, dataset.uns.path)
         report.n_files += 1
 

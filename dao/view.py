@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from dao.errors import MultipleFeatureSpacesError
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN, VIRTUAL_COLUMNS
 from dao.matrices import infos_of, mean_nnz, stored_row_bytes
 from dao.where.check import unknown_column
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from dao.backend import Reader
@@ -37,6 +38,7 @@ class View:
     backend: str
     memory: int
     _chosen_features: pd.Index | None = field(default=None)
+    _zero_features: frozenset[str] = field(default=frozenset())
 
     @property
     def manifest(self) -> Manifest:
@@ -47,6 +49,11 @@ class View:
     def chosen_features(self) -> pd.Index | None:
         """What `select_features` chose; None for all features."""
         return self._chosen_features
+
+    @property
+    def zero_features(self) -> frozenset[str]:
+        """Chosen features that are zeros whatever the store holds."""
+        return self._zero_features
 
     def obs_column(self, name: str) -> Any:
         """Return an obs column of the selection as a `dao.obs.Column`.
@@ -84,7 +91,12 @@ class View:
         """Return the place in the feature space of each selected feature; -1 for none."""
         space = self._space_table("X").index
         wanted = self._chosen_features if chosen is None else chosen
-        return space.get_indexer(space if wanted is None else wanted)
+        if wanted is None:
+            return np.arange(len(space))
+        positions = space.get_indexer(wanted)
+        if self._zero_features:
+            positions[wanted.isin(list(self._zero_features))] = -1
+        return positions
 
     def mean_nnz(self, matrix: str) -> float:
         """Return the stored elements per cell of a matrix, over the selected datasets."""

@@ -169,7 +169,7 @@ def test_features_from_a_file(tmp_path: Path, files: list[str]) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "one id per line (No such file"),
+        (None, "a file that exists"),
         (b"\n", "holds no ids"),
         (b"\xff\xfe\x00", "one id per line"),
         (b"G1\nG1\n", "names some ids twice: 'G1'"),

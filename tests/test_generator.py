@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 import dao
 from dao import errors, samplers
-from dao.batches.generator import Share
 from dao.batches.plan import plan_ranges
 from dao.batches.prefetch import Prefetcher
+from dao.batches.share import Share
 from dao.testing import FaultyReader, LatencyReader
 
 if TYPE_CHECKING:
@@ -30,6 +30,11 @@ Make = Any
 def store(write: Callable[..., dao.Store], make_study: Make) -> dao.Store:
     """Two studies, 130 cells."""
     return write({"a": make_study(0, 80), "b": make_study(1, 50)}, layers=["doubled"])
+
+
+def rows_of(*sizes: int) -> samplers.Rows:
+    """Return the rows of datasets of these sizes."""
+    return samplers.Rows(np.array(sizes, np.int64))
 
 
 def prefetch_threads() -> list[threading.Thread]:
@@ -78,7 +83,7 @@ def test_order_depends_on_seed_and_epoch_alone(store: dao.Store) -> None:
 
 def test_order_is_fixed_for_ever() -> None:
     """The shuffled order of a small selection is part of what versions promise."""
-    plan = samplers.Shuffle(block=2, window=6).plan(np.array([5, 6]), seed=3, epoch=1)
+    plan = samplers.Shuffle(block=2, window=6).plan(rows_of(5, 6), seed=3, epoch=1)
     rows = [plan.window(i).tolist() for i in range(len(plan.boundaries) - 1)]
     assert rows == GOLDEN_ORDER
 
@@ -265,14 +270,12 @@ def test_plans_visit_every_row_once(
     n = sum(sizes)
     kinds = samplers.Shuffle(block, window), samplers.Sequential(window), samplers.Random(window)
     for sampler in kinds:
-        plan = sampler.plan(np.array(sizes), seed=seed, epoch=epoch)
+        plan = sampler.plan(rows_of(*sizes), seed=seed, epoch=epoch)
         assert isinstance(sampler, samplers.Sampler)
         rows = [r for part in plan.rows(0, n) for r in part.tolist()]
         assert sorted(rows) == list(range(n))
         middle = [r for part in plan.rows(n // 3, n // 2) for r in part.tolist()]
         assert middle == rows[n // 3 : n // 2]
-        again = [r for part in plan.rows(n // 2, n + n // 2) for r in part.tolist()]
-        assert again == rows[n // 2 :] + rows[: n // 2]
 
 
 @given(
@@ -293,10 +296,10 @@ def test_shares(
         own: list[int] = []
         for worker in range(n_workers):
             share = Share(rank, world_size, worker, n_workers)
-            start, stop = share.rows(n_rows, batch_size, drop_last=drop_last)
+            start, stop = share.interval(n_rows, batch_size, drop_last=drop_last)
             assert worker == n_workers - 1 or (stop - start) % batch_size == 0 or stop <= start
             own += range(start, max(start, stop))
-        whole = Share(rank, world_size).rows(n_rows, batch_size, drop_last=drop_last)
+        whole = Share(rank, world_size).interval(n_rows, batch_size, drop_last=drop_last)
         assert own == list(range(*whole))
         counts.add(-(-len(own) // batch_size))
         seen += [r % n_rows for r in own] if n_rows else []

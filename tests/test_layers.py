@@ -19,6 +19,7 @@ FRAMEWORKS = {"torch", "tensorflow", "keras", "lightning"}
 MAY_IMPORT_FRAMEWORKS = {
     "batches/device.py",
     "batches/torch.py",
+    "batches/torch_rows.py",
     "batches/tensorflow.py",
     "cli/training.py",
 }

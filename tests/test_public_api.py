@@ -34,7 +34,7 @@ def test_write_store() -> None:
         ("sources", NONE, both),
         *keywords(
             organism=None, features="outer", feature_key=None, layer=None, layers=(), obsm=(),
-            obs_columns=None, shuffle=True, cluster_by=None, seed=0, profile="fast",
+            obs_columns=None, obs_schema=None, shuffle=True, cluster_by=None, seed=0, profile="fast",
             memory="2GiB", mode="create", client=None, storage_options=None, progress=True,
         ),
     ]  # fmt: skip
@@ -59,7 +59,13 @@ def test_store_methods() -> None:
         *keywords(exclude=None),
         ("columns", NONE, P.VAR_KEYWORD),
     ]
-    assert signature(Store.select_features) == [("ids", NONE, both), ("missing", "error", both)]
+    assert signature(Store.select_features) == [
+        ("ids", None, both),
+        ("missing", "error", both),
+        *keywords(by=None, where=None),
+        ("columns", NONE, P.VAR_KEYWORD),
+    ]
+    assert signature(Store.measured) == []
     assert signature(Store.generator) == [
         ("batch_size", 1024, both),
         *keywords(

@@ -122,7 +122,7 @@ def test_appended_studies_change_nothing(
     chosen = store.subset("n_genes > 10")
     chosen.save_selection(tmp_path / "before")
     expected = chosen.to_anndata()
-    study = make_study(5, 20, genes=[f"N{i}" for i in range(40)])
+    study = make_study(5, 20, genes=["G0", *(f"N{i}" for i in range(39))])
     dao.write_store(store.path, {"c": study}, organism="human", mode="append", progress=False)
     back = dao.load_selection(tmp_path / "before")
     assert back.manifest.generation == 2
@@ -138,7 +138,7 @@ def test_several_spaces_that_grew(write: Any, make_study: Make, tmp_path: Path) 
     ]
     store = write(sources)
     store.head(30).save_selection(tmp_path / "both")
-    study = make_study(5, 20, genes=[f"N{i}" for i in range(40)])
+    study = make_study(5, 20, genes=["G0", *(f"N{i}" for i in range(39))])
     dao.write_store(store.path, {"c": study}, organism="mouse", mode="append", progress=False)
     with pytest.raises(errors.StoreChangedError, match="more features of Mus musculus"):
         dao.load_selection(tmp_path / "both")

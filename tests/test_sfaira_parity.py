@@ -1,16 +1,19 @@
-"""What sfaira's own tests hold its store to, where it concerns choosing, obs and index.
+"""What sfaira's tests assert of sources, features, var and writing, and where sfaira went wrong.
 
-One test for each group of behaviours, named after it, and one for each wrong result of sfaira
-in this area that has been seen, which shows that dao does it right.
+Each test is named after the behaviour; sfaira's own tests, or the place of the fault, are in its
+docstring (sfaira 0.3.13).
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 
 import dao
 from dao import errors
@@ -19,256 +22,285 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+Write = Any
 Make = Any
 
+GENES = pd.DataFrame(
+    {
+        "gene_id": [f"ENSG{i:011d}" for i in range(8)],
+        "gene_name": list("ABCDEFGH"),
+        "gene_biotype": ["protein_coding", "lncRNA"] * 4,
+    }
+)
+CODING = dao.Features(GENES, where="gene_biotype == 'protein_coding'")
+
 
 @pytest.fixture
-def studies(make_study: Make) -> dict[str, Any]:
-    """As sfaira's mock data: three human studies, the third without cell types, and a mouse."""
-    sizes = {"human1": 100, "human2": 100, "human3": 20, "mouse": 100}
-    made = {name: make_study(i, n) for i, (name, n) in enumerate(sizes.items())}
-    del made["human3"].obs["cell_type"]
-    for name, study in made.items():
-        study.obs["assay_sc"] = pd.Categorical(
-            ["10x technology", "Smart-seq2"] * (study.n_obs // 2)
+def loaders() -> dict[str, ad.AnnData]:
+    """Studies as sfaira's mock loaders have them: counts 0 to 99 in CSC, two cell types."""
+    random = np.random.default_rng(0)
+    studies = {}
+    for name, n_genes in (("one", 8), ("two", 6)):
+        x = sp.csc_matrix(random.integers(0, 100, (20, n_genes)).astype(np.float32))
+        obs = pd.DataFrame(
+            {"free_annotation": random.choice(["T cell", "B cell"], 20), "age": np.arange(20)},
+            index=[f"{name}{i}" for i in range(20)],
         )
-        study.obs["id"] = name
-    return made
+        genes = random.permutation(8)[:n_genes]
+        studies[name] = ad.AnnData(
+            x, obs=obs, var=pd.DataFrame(index=list(GENES["gene_name"][genes]))
+        )
+    return studies
 
 
 @pytest.fixture
-def store(write: Callable[..., dao.Store], studies: dict[str, Any]) -> dao.Store:
-    """All of them in one store, not shuffled, so that rows can be compared with the sources."""
-    sources = [
-        dao.Source(s, id=n, organism="mouse" if n == "mouse" else "human")
-        for n, s in studies.items()
-    ]
-    return write(sources, shuffle=False)
+def store(write: Write, loaders: dict[str, ad.AnnData]) -> dao.Store:
+    """Both, streamlined to the protein coding genes."""
+    sources = {
+        name: dao.Source(study, obs={"cell_type": "free_annotation"}, constants={"organ": "lung"})
+        for name, study in loaders.items()
+    }
+    return write(sources, organism="human", features=CODING)
 
 
-# --- groups of behaviours --------------------------------------------------------------------------
+def dense(matrix: Any) -> np.ndarray[Any, Any]:
+    """Return a matrix as an array."""
+    return matrix.toarray() if sp.issparse(matrix) else np.asarray(matrix)
 
 
-def test_group_1_properties_after_a_subset(store: dao.Store) -> None:
-    """After subset(organism=["Mus musculus"]) sizes, names and indices are there."""
-    mouse = store.subset(organism=["Mus musculus"])
-    assert mouse.n_obs == 100
-    assert mouse.shape == (100, 40)
-    assert mouse.n_vars == len(mouse.var_names) == 40
-    assert mouse.datasets == ["mouse"]
-    assert mouse.selection.positions(mouse.manifest).tolist() == list(range(220, 320))
-    assert mouse.select_features(["G2"]).shape == (100, 1)
+# --- behaviours that sfaira's tests assert ------------------------------------------------------
 
 
-def test_group_2_arrays_beside_the_cells_follow_a_subset(store: dao.Store, studies: Any) -> None:
-    """obsm has a row for each selected cell, before and after a subset; dao keeps it stored."""
-    human = store["human"]
-    assert len(human.obs) == human.n_obs == 220
-    few = human.subset(cell_type="B")
-    assert few.n_obs < human.n_obs
-    assert len(few.obs) == few.n_obs
-    keep = (studies["human1"].obs["cell_type"] == "B").to_numpy()
-    kept = few.subset(dataset="human1").obs["_source_row"].tolist()
-    assert kept == np.flatnonzero(keep).tolist()
+def test_after_a_subset_all_properties_can_be_asked(store: dao.Store) -> None:
+    """Group 1, test_store.py: no property of features raises after a subset."""
+    chosen = store.subset(organism="Homo sapiens", cell_type="T cell")
+    assert chosen.shape == (chosen.n_obs, chosen.n_vars) == (len(chosen.obs), len(chosen.var))
+    assert list(chosen.var_names) == list(CODING.resolve("Homo sapiens").table["feature_id"])
+    assert chosen.measured().shape == (2, 4)
 
 
-def test_group_3_a_selection_goes_to_a_file_and_back(store: dao.Store, tmp_path: Path) -> None:
-    """subset twice, write, load into a fresh store: the same datasets and identical indices."""
-    chosen = store.subset(organism="Mus musculus").subset(assay_sc="10x technology")
-    chosen.save_selection(tmp_path / "config.json")
-    fresh = dao.load_selection(tmp_path / "config.json")
-    assert fresh.datasets == chosen.datasets
-    manifest = store.manifest
-    np.testing.assert_array_equal(
-        fresh.selection.positions(manifest), chosen.selection.positions(manifest)
+def test_a_store_holds_exactly_what_its_datasets_hold(write: Write, make_study: Make) -> None:
+    """Group 4, test_store.py: X, obs, var and uns are those of the dataset, in dtype too."""
+    study = make_study()
+    study.var["length"] = np.arange(study.n_vars)
+    study.var["symbol"] = [f"S{i}" for i in range(study.n_vars)]
+    study.uns["year"] = 2021
+    store = write({"a": study}, features=list(study.var_names), shuffle=False)
+    mine = store.to_anndata()
+    assert abs(mine.X - study.X).sum() == 0
+    assert mine.X.nnz == study.X.nnz
+    assert (mine.shape, mine.X.dtype) == (study.shape, study.X.dtype)
+    assert list(mine.obs_names) == list(study.obs_names)
+    assert list(mine.obs.columns.drop(["dataset", "organism", "_source_row"])) == list(
+        study.obs.columns
     )
-
-
-def test_group_4_obs_and_uns_are_those_of_the_sources(store: dao.Store, studies: Any) -> None:
-    """X, obs columns with their order and values, and uns equal the streamlined datasets."""
-    for name, study in studies.items():
-        mine = store.subset(dataset=name)
-        obs = mine.obs
-        assert [c for c in obs.columns if c in study.obs] == [
-            c for c in store.obs_columns if c in study.obs
+    for column in study.obs:
+        theirs, ours = study.obs[column], mine.obs[column]
+        assert [None if pd.isna(v) else v for v in ours] == [
+            None if pd.isna(v) else v for v in theirs
         ]
-        assert obs.index.tolist() == study.obs_names.tolist()
-        for column in ("n_counts", "n_genes", "doublet", "barcode", "assay_sc"):
-            assert obs[column].tolist() == study.obs[column].tolist()
-        assert mine.uns[name] == {"title": study.uns["title"]}
-        np.testing.assert_array_equal(
-            mine.to_anndata()[:, study.var_names].X.toarray(), study.X.toarray()
-        )
+    assert list(mine.var_names) == list(study.var_names)
+    assert list(mine.var["symbol"]) == list(study.var["symbol"])
+    assert mine.uns == {"title": "study 0", "year": 2021}
 
 
-def test_group_5_chosen_cells_and_their_properties(store: dao.Store) -> None:
-    """Five cells by index: five rows of X (sparse), obs and AnnData; the index comes back."""
-    human = store["human"]
-    five = human.take(np.arange(5))
-    assert human.n_obs > 5
-    assert five.n_obs == 5
-    batch = next(iter(five.generator(5, sampler="sequential")))
-    assert batch["index"].tolist() == [0, 1, 2, 3, 4]
-    assert batch["X"].shape == (5, 40)
-    adata = five.to_anndata()
-    assert adata.shape == (5, 40)
-    assert isinstance(adata.obs, pd.DataFrame)
-    assert isinstance(five.var, pd.DataFrame)
+def test_a_batch_has_as_many_columns_as_the_feature_space(store: dao.Store) -> None:
+    """Groups 5 and 6, test_cart.py: n_vars of store, var and every batch agree; X is sparse."""
+    assert isinstance(store.to_anndata().X, sp.csr_matrix)
+    for batch in store.generator(7):
+        assert batch["X"].shape[1] == store.n_vars == len(store.var)
 
 
-@pytest.mark.parametrize("index", [list(range(1, 10)), [*range(30, 50), 1, 4, 98]])
-@pytest.mark.parametrize("sampler", ["sequential", "shuffle", "random"])
-def test_group_6_any_index_gives_its_rows(store: dao.Store, index: list[int], sampler: str) -> None:
-    """Sorted and unsorted indices: as many rows as asked for, all columns; dao keeps the order."""
-    batches = list(store["human"].take(index).generator(7, sampler=sampler))
-    assert sum(b["X"].shape[0] for b in batches) == len(index)
-    assert all(b["X"].shape[1] == 40 for b in batches)
-    got = np.concatenate([b["index"] for b in batches]).tolist()
-    assert (got if sampler == "sequential" else sorted(got)) == (
-        index if sampler == "sequential" else sorted(index)
-    )
-
-
-@pytest.mark.parametrize("index", [None, [1, 4, 98]])
-def test_group_8_one_label_at_a_time(store: dao.Store, index: list[int] | None) -> None:
-    """Each label alone, all of its cells, as many rows as are selected."""
-    chosen = store["human"].subset(exclude={"cell_type": None})
-    chosen = chosen if index is None else chosen.take(index)
-    counts = chosen.value_counts("cell_type")
-    assert counts.sum() == chosen.n_obs
-    for label, n in counts.items():
-        assert set(chosen.subset(cell_type=label).obs["cell_type"]) == {label}
-        assert chosen.subset(cell_type=label).n_obs == n
-
-
-def test_group_13_parts_are_disjoint_and_complete(store: dao.Store) -> None:
-    """A share of every dataset and the rest: no cell twice, none lost, the same for a seed."""
-    human = store["human"]
-    test = human.sample(0.25, by="dataset")
-    train = human - test
-    assert (train & test).n_obs == 0
-    assert (train | test).n_obs == human.n_obs
-    assert set(test.datasets) == {"human1", "human2", "human3"}
-    assert human.sample(0.25, by="dataset").n_obs == test.n_obs
-    held_out = human.subset(dataset="human1")
-    assert set((human - held_out).datasets) == {"human2", "human3"}
-
-
-def test_group_14_a_selection_is_the_same_after_a_round_trip(
-    store: dao.Store, tmp_path: Path
+def test_counts_of_a_gene_are_those_of_the_source(
+    store: dao.Store, loaders: dict[str, ad.AnnData]
 ) -> None:
-    """What is saved is equal to what is loaded, features and their order included."""
-    chosen = store["mouse"].subset(cell_type=["B", "T"]).select_features(["G9", "G2"])
-    chosen.save_selection(tmp_path / "one")
-    back = dao.load_selection(tmp_path / "one")
-    assert back.var_names.tolist() == ["G9", "G2"]
-    pd.testing.assert_frame_equal(back.obs, chosen.obs)
+    """Group 11, test_database_input.py: a gene's column equals its raw counts."""
+    ids = dict(zip(GENES["gene_name"], GENES["gene_id"], strict=True))
+    for name, study in loaders.items():
+        mine = store.subset(dataset=name).to_anndata()
+        rows = mine.obs["_source_row"].to_numpy()
+        for symbol in study.var_names.intersection(list("ACEG")):
+            np.testing.assert_array_equal(
+                dense(mine[:, ids[symbol]].X).ravel(), dense(study[rows, symbol].X).ravel()
+            )
+    assert store.to_anndata().shape == (store.n_obs, len(CODING.resolve("Homo sapiens").table))
 
 
-# --- wrong results of sfaira -----------------------------------------------------------------------
+@pytest.mark.parametrize("biotype", [None, "protein_coding"])
+def test_streamlining_gives_exactly_the_features_of_the_genome(
+    write: Write, loaders: dict[str, ad.AnnData], biotype: str | None
+) -> None:
+    """Group 14, test_dataset.py: var.index is that of the genome, in its order."""
+    where = None if biotype is None else f"gene_biotype == {biotype!r}"
+    store = write({"a": loaders["two"]}, features=dao.Features(GENES, where=where))
+    table = GENES if biotype is None else GENES[GENES["gene_biotype"] == biotype]
+    assert list(store.var_names) == list(table["gene_id"])
+    assert list(store.var["gene_name"]) == list(table["gene_name"])
 
 
-def test_gene_order_is_that_of_the_columns(store: dao.Store, studies: Any) -> None:
-    """sfaira sorted the columns and named them in the order asked for."""
-    chosen = store["mouse"].select_features(["G9", "G2", "G5"])
-    adata = chosen.to_anndata()
-    assert adata.var_names.tolist() == chosen.var_names.tolist() == ["G9", "G2", "G5"]
-    np.testing.assert_array_equal(
-        adata.X.toarray(), studies["mouse"][:, ["G9", "G2", "G5"]].X.toarray()
-    )
+def test_without_a_genome_the_original_ids_are_kept(
+    write: Write, loaders: dict[str, ad.AnnData]
+) -> None:
+    """Group 14, test_dataset.py: subset_genes_to_type=None keeps what the study has."""
+    assert set(write({"a": loaders["two"]}).var_names) == set(loaders["two"].var_names)
 
 
-def test_all_rows_at_once_are_those_of_the_index(store: dao.Store) -> None:
-    """sfaira's schedule "full" gave the rows 0, 1, 2 for the index [3, 7, 9]."""
-    [batch] = store["human"].take([3, 7, 9]).generator(1000, sampler="sequential")
-    assert batch["index"].tolist() == [3, 7, 9]
-
-
-def test_an_index_keeps_the_order_of_the_caller(store: dao.Store) -> None:
-    """sfaira sorted the index that it was given."""
-    assert store.take([98, 4, 1]).obs["barcode"].tolist() == [
-        "AC000098-0",
-        "AC000004-0",
-        "AC000001-0",
+def test_a_genome_for_each_organism(write: Write, loaders: dict[str, ad.AnnData]) -> None:
+    """Group 14: match_to_release as a text, or as a dict by organism; any organism loads."""
+    sources = [
+        dao.Source(loaders["one"], id="human", organism="human"),
+        dao.Source(loaders["two"], id="newt", organism="Pleurodeles waltl"),
     ]
+    features = {"human": GENES, "Pleurodeles waltl": list("HGF")}
+    store = write(sources, features=features)
+    assert store["human"].n_vars == 8
+    assert list(store["Pleurodeles waltl"].var_names) == list("HGF")
 
 
-def test_masks_and_any_integer_dtype_are_an_index(store: dao.Store) -> None:
-    """sfaira refused booleans and int32."""
-    mask = np.arange(store.n_obs) % 50 == 3
-    assert store.take(mask).n_obs == 7
-    assert store.take(np.flatnonzero(mask).astype(np.int32)).n_obs == 7
+@pytest.mark.parametrize("form", [sp.csr_matrix, sp.csc_matrix, sp.csr_array, np.asarray])
+def test_collapsed_counts_keep_the_sums_of_rows(write: Write, form: Any) -> None:
+    """Group 14, test_data_utils.py: repeated ids are added up; row sums and dtype stay."""
+    x = np.random.default_rng(0).integers(0, 9, (12, 4)).astype(np.float32)
+    matrix = form(x) if form is np.asarray else form(sp.csr_matrix(x))
+    names = [f"ENSG{i:011d}.{v}" for i, v in ((0, 1), (1, 1), (0, 2), (2, 1))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        study = ad.AnnData(matrix, var=pd.DataFrame(index=names))
+    mine = write({"a": study}, shuffle=False).to_anndata()
+    assert mine.shape == (12, 3)
+    np.testing.assert_array_equal(dense(mine.X).sum(axis=1), x.sum(axis=1))
+    assert mine.X.dtype == x.dtype
+    assert sp.issparse(mine.X) == sp.issparse(matrix)
 
 
-def test_obsm_follows_the_cells_of_an_index(write: Any, studies: Any) -> None:
-    """sfaira took X from the index and obsm from the first rows."""
-    store = write(studies["human1"], shuffle=False, obsm=["X_pca"])
-    [batch] = store.take([99, 50]).generator(10, sampler="sequential", obsm=["X_pca"])
-    np.testing.assert_array_equal(batch["obsm"]["X_pca"], studies["human1"].obsm["X_pca"][[99, 50]])
+def test_an_anndata_in_memory_gains_what_it_lacks(store: dao.Store) -> None:
+    """Group 14: DatasetInteractive gains cell_type and organ without a loader."""
+    assert set(store.obs["cell_type"]) == {"T cell", "B cell"}
+    assert set(store.obs["organ"]) == {"lung"}
 
 
-def test_rows_of_several_datasets_stay_in_order(store: dao.Store, studies: Any) -> None:
-    """sfaira sorted the rows of a batch again and grouped them by dataset."""
-    places = [150, 3, 199, 0, 205]
-    [batch] = (
-        store["human"]
-        .take(places)
-        .generator(10, sampler="sequential", obs_keys=["n_genes", "dataset"])
-    )
-    whole = np.concatenate([studies[n].obs["n_genes"] for n in ("human1", "human2", "human3")])
-    assert batch["obs"]["n_genes"].tolist() == whole[places].tolist()
-    assert batch["obs"]["dataset"].tolist() == ["human2", "human1", "human2", "human1", "human3"]
+def test_ids_and_symbols_are_translated(store: dao.Store) -> None:
+    """Group 14, test_genomes.py: symbol to id and back, biotypes counted."""
+    chosen = store.select_features(["G", "A"], by="gene_name")
+    assert list(chosen.var_names) == [GENES["gene_id"][6], GENES["gene_id"][0]]
+    assert list(chosen.var["gene_name"]) == ["G", "A"]
+    assert store.select_features(gene_biotype="protein_coding").n_vars == 4
 
 
-def test_any_column_can_be_asked_for(store: dao.Store) -> None:
-    """sfaira knew a fixed list of keys, and failed on some of these."""
-    assert store.subset("score > 0.5 and barcode.startswith('AC')").n_obs > 0
-    with pytest.raises(errors.UnknownColumnError, match="There is no obs column 'ethnicity'"):
-        store.subset(ethnicity="any")
+# --- what sfaira did wrong ----------------------------------------------------------------------
 
 
-def test_a_missing_column_is_missing_not_skipped(store: dao.Store) -> None:
-    """sfaira printed a warning and found nothing; dao has missing values, which can be chosen."""
-    assert store.subset(cell_type=None).datasets == ["human3"]
-    assert "human3" in store.subset(exclude={"cell_type": "B"}).datasets
+def test_columns_bear_the_name_of_their_gene(store: dao.Store) -> None:
+    """sfaira sorted the columns and not their names where the genome had another order."""
+    whole = store.to_anndata().to_df()
+    order = [store.var_names[i] for i in (3, 0, 2)]
+    chosen = store.select_features(order)
+    assert list(chosen.var_names) == list(chosen.var.index) == order
+    np.testing.assert_array_equal(chosen.to_anndata().to_df().to_numpy(), whole[order].to_numpy())
+    for batch in chosen.generator(9, x_format="dense"):
+        np.testing.assert_array_equal(batch["X"], whole[order].to_numpy()[batch["index"]])
 
 
-def test_subset_changes_nothing_in_place(store: dao.Store) -> None:
-    """sfaira's subset changed the store; there was no way back."""
-    before = store.n_obs
-    store.subset(cell_type="B")
-    assert store.n_obs == before
+def test_numbers_of_obs_stay_numbers(write: Write) -> None:
+    """sfaira cast every obs column to text, missing ones to "nan" and "None"."""
+    obs = pd.DataFrame(
+        {"age": [1, 2, 3], "score": [0.5, np.nan, 2.5], "label": ["x", None, "y"],
+         "when": pd.array([1, None, 3], dtype="Int16")},
+        index=list("abc"),
+    )  # fmt: skip
+    store = write({"a": ad.AnnData(np.eye(3, dtype=np.float32), obs=obs)}, shuffle=False)
+    assert store.obs["age"].tolist() == [1, 2, 3]
+    assert store.obs["age"].dtype == np.int64
+    assert store.obs["score"].isna().tolist() == [False, True, False]
+    assert store.obs["score"].dtype == np.float64
+    assert store.obs["label"].isna().tolist() == [False, True, False]
+    assert str(store.obs["when"].dtype) == "Int16"
+    assert store.subset("age > 1 and score > 1").n_obs == 1
 
 
-def test_nothing_found_is_empty_not_a_print(store: dao.Store, capsys: Any) -> None:
-    """An empty selection is a value; nothing is printed."""
-    assert store.subset(cell_type="B").subset(cell_type="T").n_obs == 0
-    assert capsys.readouterr().out == ""
+def test_columns_that_are_no_categories_everywhere_are_united(write: Write) -> None:
+    """sfaira took the columns of the first study, and refused text beside categories."""
+    one = ad.AnnData(np.eye(2, dtype=np.float32), obs=pd.DataFrame({"t": ["b", "a"]}, ["x", "y"]))
+    two = one.copy()
+    two.obs["t"] = pd.Categorical(["c", "a"])
+    two.obs["only here"] = [1, 2]
+    store = write({"one": one, "two": two})
+    assert store.obs_columns == ("t", "only here")
+    assert set(store.obs["t"]) == {"a", "b", "c"}
 
 
-def test_numbers_stay_numbers(store: dao.Store) -> None:
-    """sfaira stored numbers of obs as text."""
-    assert store.obs["n_genes"].dtype == np.int64
-    assert store.subset("9 < n_genes < 11").obs["n_genes"].eq(10).all()
+def test_two_studies_of_one_id_are_refused(tmp_path: Path, loaders: dict[str, ad.AnnData]) -> None:
+    """sfaira printed a warning and kept the later one."""
+    sources = [dao.Source(loaders["one"], id="a"), dao.Source(loaders["two"], id="a")]
+    with pytest.raises(errors.DatasetIdError, match="'a'"):
+        dao.write_store(tmp_path / "s.dao", sources, progress=False)
 
 
-def test_codes_are_shared_by_all_datasets(store: dao.Store) -> None:
-    """sfaira aligned the categories of the first dataset only."""
-    for dataset in ("human1", "human2", "mouse"):
-        obs = store.subset(dataset=dataset).obs
-        assert obs["cell_type"].cat.categories.tolist() == store.categories("cell_type")
+@pytest.mark.parametrize("several", [list, tuple, dict, iter])
+def test_several_sources_in_any_container(
+    tmp_path: Path, loaders: dict[str, ad.AnnData], several: Callable[..., Any]
+) -> None:
+    """sfaira knew a list of paths and no other container."""
+    paths = []
+    for name, study in loaders.items():
+        study.write_h5ad(tmp_path / f"{name}.h5ad")
+        paths.append(tmp_path / f"{name}.h5ad")
+    given = several((p.stem, p) for p in paths) if several is dict else several(paths)
+    store = dao.write_store(tmp_path / "s.dao", given, progress=False)
+    assert store.datasets == ["one", "two"]
 
 
-def test_a_stray_folder_is_no_dataset(store: dao.Store) -> None:
-    """sfaira's load_store failed on any other folder in the store."""
+def test_the_callers_objects_stay_as_they_are(write: Write, loaders: dict[str, ad.AnnData]) -> None:
+    """sfaira wrote ids and categories into the AnnData that it was given."""
+    study = loaders["one"]
+    before = study.copy()
+    source = dao.Source(study, obs={"cell_type": ("free_annotation", {"T cell": "T"})})
+    write({"a": source}, features=CODING, obs_schema={"cell_type": "category"})
+    pd.testing.assert_frame_equal(study.obs, before.obs)
+    pd.testing.assert_frame_equal(study.var, before.var)
+    assert study.uns == before.uns
+    assert (study.X != before.X).nnz == 0
+
+
+def test_sparse_matrices_of_any_kind_can_be_written(write: Write) -> None:
+    """sfaira refused CSC and sparse arrays."""
+    x = sp.random(10, 5, 0.5, "csr", np.float32, rng=np.random.default_rng(0))
+    for form in (sp.csc_matrix, sp.csc_array, sp.csr_array):
+        study = ad.AnnData(form(x), var=pd.DataFrame(index=list("ABCDE")))
+        store = write({"a": study}, f"{form.__name__}.dao", shuffle=False)
+        mine = store.to_anndata()
+        np.testing.assert_array_equal(dense(mine[:, list("ABCDE")].X), x.toarray())
+
+
+def test_missing_values_of_x_are_no_zeros(write: Write) -> None:
+    """sfaira made NaN of dense input zero."""
+    x = np.array([[1, np.nan], [0, 2]], np.float32)
+    study = ad.AnnData(x, var=pd.DataFrame(index=["A", "B"]))
+    store = write({"a": study}, features=["A", "B"], shuffle=False)
+    np.testing.assert_array_equal(store.to_anndata().X, x)
+
+
+def test_a_stray_folder_does_no_harm(write: Write, loaders: dict[str, ad.AnnData]) -> None:
+    """A folder that is no dataset made sfaira refuse the whole store."""
     from pathlib import Path
 
-    (Path(store.path) / "notes").mkdir()
-    assert dao.load_store(store.path).n_obs == store.n_obs
+    store = write({"a": loaders["one"]})
+    (Path(store.path) / "datasets" / "notes").mkdir()
+    (Path(store.path) / "stray").mkdir()
+    assert dao.load_store(store.path).n_obs == 20
 
 
-def test_no_pickle_is_written(store: dao.Store, tmp_path: Path) -> None:
-    """sfaira's saved selections were pickles, which run code when they are read."""
-    store.head(2).save_selection(tmp_path / "s")
-    assert (tmp_path / "s.json").read_bytes()[:1] == b"{"
-    assert (tmp_path / "s.parquet").read_bytes()[:4] == b"PAR1"
+def test_layers_obsm_and_uns_are_stored_without_pickle(write: Write, make_study: Make) -> None:
+    """sfaira stored X alone, and uns as a pickle."""
+    from pathlib import Path
+
+    store = write({"a": make_study()}, layers=["doubled"], obsm=["X_pca"])
+    adata = store.to_anndata()
+    assert (set(adata.layers), set(adata.obsm)) == ({"doubled"}, {"X_pca"})
+    assert not list(Path(store.path).rglob("*.pickle"))
+
+
+def test_unknown_genes_are_no_text_nan(store: dao.Store) -> None:
+    """sfaira translated an unknown symbol to the text "nan"."""
+    with pytest.raises(errors.UnknownFeatureError, match="'Z'"):
+        store.select_features(["Z"], by="gene_name")

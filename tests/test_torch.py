@@ -294,7 +294,7 @@ def test_dense_is_made_on_the_device(path: Path, x_format: str) -> None:
     spec = sparse_spec(expected.spec, {"X": True})
     assert not spec.matrices["X"].dense
     move = mover(torch.device("cpu"), expected.spec)
-    sparse = expected.iterate(to_torch, epoch=0, spec=spec)
+    sparse = expected.iterate(to_torch, expected.course(0), spec=spec)
     for moved, batch in zip(map(move, sparse), expected, strict=True):
         x = moved["X"].to_dense().numpy()
         wanted = batch["X"] if x_format == "dense" else batch["X"].toarray()

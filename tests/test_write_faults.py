@@ -237,6 +237,7 @@ def test_full_disk(make_study: Make, tmp_path: Path) -> None:
         dao.write_store(mount / "s.dao", {"a": make_study(0)}, progress=False)
         before = snapshot(mount)
         big = ad.AnnData(np.random.default_rng(0).random((3_000, 300), np.float32))
+        big.var_names = [f"G{i}" for i in range(300)]
         with pytest.raises(errors.StorageError, match=r"full|space|os error 28"):
             dao.write_store(mount / "s.dao", {"b": big}, mode="append", progress=False)
         assert snapshot(mount) == before

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from dao.batches.fetch import fetch
 from dao.batches.gather import csr
+from dao.batches.locate import locate
 from dao.batches.segment import Segment, join, segment
 
 if TYPE_CHECKING:
@@ -21,10 +24,12 @@ if TYPE_CHECKING:
 
     from dao.batches.fetch import Fetched
     from dao.batches.spec import BatchSpec
+    from dao.batches.stream import Stream
     from dao.obs import Column
+    from dao.store import Store
 
 
-__all__ = ["ArrayBatch", "batches", "to_numpy"]
+__all__ = ["ArrayBatch", "batches", "taken", "to_numpy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class ArrayBatch:
     matrices: Mapping[str, sp.csr_matrix | NDArray[Any]]
     obs: Mapping[str, Column]
     index: NDArray[np.int64]
+    extras: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     _frame: Callable[[], pd.DataFrame] | None = None
 
     def frame(self) -> pd.DataFrame:
@@ -43,12 +49,11 @@ class ArrayBatch:
         columns = {name: column.to_pandas() for name, column in self.obs.items()}
         return pd.DataFrame(columns, index=self.index, copy=False)
 
-    def cut(self, n: int) -> list[ArrayBatch]:
-        """Return batches of ``n`` rows, the last may have fewer, that are views of this one."""
-        n_obs = len(self.index)
-        if n_obs <= n:
+    def cut(self, ends: Sequence[int]) -> list[ArrayBatch]:
+        """Return the batches that end at these rows, as views of this one."""
+        if len(ends) == 1:
             return [self]
-        bounds = [(a, min(a + n, n_obs)) for a in range(0, n_obs, n)]
+        bounds = list(pairwise([0, *ends]))
         matrices = {name: _cut(matrix, bounds) for name, matrix in self.matrices.items()}
         # Only where it is asked for, and then once: pandas takes long to make one.
         whole = cache(self.frame)
@@ -57,7 +62,7 @@ class ArrayBatch:
                 {name: pieces[i] for name, pieces in matrices.items()},
                 {name: column.take(slice(a, b)) for name, column in self.obs.items()},
                 self.index[a:b],
-                lambda a=a, b=b: whole().iloc[a:b].copy(),  # type: ignore[misc]
+                _frame=lambda a=a, b=b: _rows(whole(), a, b),  # type: ignore[misc]
             )
             for i, (a, b) in enumerate(bounds)
         ]
@@ -68,22 +73,35 @@ class ArrayBatch:
         return {k.removeprefix(prefix): v for k, v in self.matrices.items() if k.startswith(prefix)}
 
 
-def batches(windows: Iterable[Fetched], spec: BatchSpec) -> Iterator[list[ArrayBatch]]:
-    """Cut a stream of fetched windows into batches; the last one may be smaller.
+def batches(
+    windows: Iterable[Fetched], spec: BatchSpec, stream: Stream
+) -> Iterator[list[ArrayBatch]]:
+    """Cut the fetched windows of a stream into batches.
 
     They come several at a time, because small batches are made as views of a larger one.
     """
     waiting: list[Segment] = []
+    given = read = 0
     for window in windows:
         for number in range(len(window.cuts) - 1):
             waiting.append(segment(window, number, spec.matrices))
-            if sum(map(len, waiting)) >= spec.batch_size:
+            read += len(waiting[-1])
+            ends = stream.ends(given, read)
+            if len(ends) and ends[-1] == read:
                 joined, waiting = join(waiting), []
-                yield _with_obs(joined, spec).cut(spec.batch_size)
-                del joined
+                pieces = _with_obs(joined, spec).cut((ends - given).tolist())
+                given = read
+                yield [_with_extras(piece, stream) for piece in pieces]
+                del joined, pieces
         del window  # or it would be held while the next one is decoded
-    if waiting:
-        yield _with_obs(join(waiting), spec).cut(spec.batch_size)
+
+
+def taken(store: Store, spec: BatchSpec, positions: NDArray[np.int64]) -> ArrayBatch:
+    """Return any rows of a selection as one batch."""
+    cuts = [0, len(positions)]
+    rows = locate(store.manifest, store.selection, positions, cuts)
+    window = fetch(store.reader, spec.matrices, rows)
+    return _with_obs(segment(window, 0, spec.matrices), spec)
 
 
 def to_numpy(batch: ArrayBatch) -> dict[str, Any]:
@@ -94,12 +112,25 @@ def to_numpy(batch: ArrayBatch) -> dict[str, Any]:
         "layers": batch.group("layers"),
         "obsm": batch.group("obsm"),
         "index": batch.index,
+        **batch.extras,
     }
 
 
+def _with_extras(batch: ArrayBatch, stream: Stream) -> ArrayBatch:
+    extras = stream.extras(len(batch.index))
+    return replace(batch, extras=extras) if extras else batch
+
+
 def _with_obs(rows: Segment, spec: BatchSpec) -> ArrayBatch:
+    for step, column in spec.steps:
+        step.apply(rows.matrices["X"], column, rows.positions)
     obs = {name: column.take(rows.positions) for name, column in spec.obs.items()}
     return ArrayBatch(rows.matrices, obs, rows.index)
+
+
+def _rows(frame: pd.DataFrame, start: int, stop: int) -> pd.DataFrame:
+    """Return some rows that nobody else has, as a DataFrame of its own: no copy of the values."""
+    return frame.iloc[start:stop].copy(deep=False)
 
 
 def _cut(matrix: Any, bounds: Sequence[tuple[int, int]]) -> list[Any]:

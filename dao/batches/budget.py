@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
     from dao.batches.spec import MatrixSpec
     from dao.store import Store
@@ -37,7 +41,7 @@ class Budget:
     stored_row_bytes, final_row_bytes
         Of a cell, on average: as it is stored, and in a batch.
     batch_size
-        Cells in a batch.
+        Cells in a batch; 1 where the sampler decides.
     """
 
     memory: int
@@ -46,7 +50,7 @@ class Budget:
     batch_size: int
 
     @classmethod
-    def of(cls, store: Store, matrices: Mapping[str, MatrixSpec], batch_size: int) -> Budget:
+    def of(cls, store: Store, matrices: Mapping[str, MatrixSpec], batch_size: int | None) -> Budget:
         """Return the budget of a stream of these matrices."""
         stored = sum(store.stored_row_bytes(name) for name in matrices)
         final = 0
@@ -55,7 +59,7 @@ class Budget:
                 final += how.columns.n_vars * how.dtype.itemsize
             else:
                 final += int(store.mean_nnz(name)) * (how.dtype.itemsize + 4)
-        return cls(store.memory, max(1, stored), max(1, final), batch_size)
+        return cls(store.memory, max(1, stored), max(1, final), batch_size or 1)
 
     @property
     def fetch_rows(self) -> int:
@@ -88,12 +92,26 @@ class Budget:
         """Bytes of used memory that are kept for arrays to come."""
         return self.memory // _KEPT_SHARE
 
-    def cuts(self, done: int, n: int) -> list[int]:
-        """Return where to cut ``n`` rows that come after ``done`` others, from 0 to n.
+    def cuts(self, ends: NDArray[np.int64], n: int, *, begins: bool) -> list[int]:
+        """Return where to cut ``n`` rows, from 0 to n.
 
         Whole batches lie between cuts, a stretch of them; what is missing of a batch that began
         before, and the begin of one that goes on after, lie apart.
+
+        Parameters
+        ----------
+        ends
+            Where batches end among the rows.
+        n
+            Number of rows.
+        begins
+            Whether a batch begins with the first of them.
         """
-        head = min(n, -done % self.batch_size)
-        tail = head + (n - head) // self.batch_size * self.batch_size
-        return [*dict.fromkeys([0, *range(head, tail, self.stretch), tail, n])]
+        cuts, at = [0], 0
+        if not begins and len(ends):
+            cuts, at = [0, int(ends[0])], 1
+        while at < len(ends):
+            fitting = int(np.searchsorted(ends, cuts[-1] + self.stretch, side="right"))
+            at = max(at + 1, fitting)
+            cuts.append(int(ends[at - 1]))
+        return cuts if cuts[-1] == n else [*cuts, n]

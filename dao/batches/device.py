@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["mover", "parse_device", "sparse_spec"]
 
+_MATRICES = {"X", "obs", "layers", "obsm"}
+
 # torch fills tensors of these on every device; of the other unsigned types on few.
 _FILLABLE = {np.dtype(t) for t in ("f4", "f8", "u1", "i1", "i2", "i4", "i8")}
 
@@ -51,9 +53,10 @@ def sparse_spec(spec: BatchSpec, sparse: Mapping[str, bool]) -> BatchSpec:
     sparse
         Which matrices are stored as CSR.
     """
+    fixed = {"X"} if any(step.needs_dense for step, _ in spec.steps) else set()
     matrices = {
         name: dataclasses.replace(how, dense=False)
-        if how.dense and sparse[name] and how.dtype in _FILLABLE
+        if how.dense and sparse[name] and how.dtype in _FILLABLE and name not in fixed
         else how
         for name, how in spec.matrices.items()
     }
@@ -92,7 +95,7 @@ def mover(device: torch.device, spec: BatchSpec) -> Callable[[dict[str, Any]], d
             "obs": {name: copy(value) for name, value in batch["obs"].items()},
             "layers": {n: move(f"layers/{n}", v) for n, v in batch["layers"].items()},
             "obsm": {n: move(f"obsm/{n}", v) for n, v in batch["obsm"].items()},
-            "index": copy(batch["index"]),
+            **{n: copy(v) for n, v in batch.items() if n not in _MATRICES},
         }
 
     return move_all

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dao.batches.automatic import settled
 from dao.batches.columns import ColumnMap
-from dao.batches.generator import Generator, Share
+from dao.batches.generator import Generator
+from dao.batches.rows import rows_of
+from dao.batches.share import Share
 from dao.batches.spec import BatchSpec, MatrixSpec
+from dao.batches.steps import split_transform
 from dao.errors import ArgumentError, near_matches
 from dao.format.encodings import check_cast
 from dao.samplers import Random, Sampler, Sequential, Shuffle
+from dao.samplers.auto import auto_batch_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +35,7 @@ _SAMPLERS: dict[str, Callable[[], Sampler]] = {
 def make_generator(
     store: Store,
     *,
-    batch_size: int,
+    batch_size: int | str | None,
     obs_keys: Sequence[str],
     var_names: Iterable[str] | None,
     layers: Sequence[str],
@@ -41,22 +45,17 @@ def make_generator(
     sampler: str | Sampler,
     seed: int,
     drop_last: bool,
-    transform: Callable[[Any], Any] | None,
+    transform: Any,
     rank: int | None,
     world_size: int | None,
 ) -> Generator:
     """Return a generator; see `dao.Store.generator` for the arguments."""
-    if not _is_whole(batch_size) or batch_size < 1:
-        msg = f"batch_size={batch_size!r}: give a whole number of at least 1."
-        raise ArgumentError(msg)
+    size = _batch_size(batch_size, store.n_obs)
     if not _is_whole(seed) or seed < 0:
         msg = f"seed={seed!r}: give a whole number of at least 0."
         raise ArgumentError(msg)
     if x_format not in {"csr", "dense"}:
         msg = f"x_format={x_format!r}: give 'csr' or 'dense'."
-        raise ArgumentError(msg)
-    if transform is not None and not callable(transform):
-        msg = f"transform={transform!r} is not a function."
         raise ArgumentError(msg)
     if var_names is not None:
         store = store.select_features(var_names)
@@ -68,15 +67,23 @@ def make_generator(
     for name in _listed("obsm", obsm):
         matrices[f"obsm/{name}"] = _obsm_spec(store, name)
     obs = {name: store.obs_column(name) for name in _listed("obs_keys", obs_keys)}
-    return Generator(
+    rows = rows_of(store, size)
+    steps, function = split_transform(transform, store, matrices["X"])
+    generator = Generator(
         store=store,
-        spec=BatchSpec(int(batch_size), matrices, obs),
-        sampler=_sampler(sampler),
+        spec=BatchSpec(size, matrices, obs, steps),
+        sampler=settled(_sampler(sampler), store, rows),
+        rows=rows,
         seed=int(seed),
         drop_last=bool(drop_last),
-        transform=transform,
-        share=_share(rank, world_size),
+        transform=function,
+        given_share=_share(rank, world_size),
     )
+    # What a sampler has to say against its arguments is said now.
+    if generator.plan(0).batches is None and size is None:
+        msg = "batch_size=None is for samplers that say which rows come together, as Grouped does."
+        raise ArgumentError(msg)
+    return generator
 
 
 def _output_dtype(store: Store, matrix: str, dtype: Any) -> np.dtype[Any]:
@@ -110,6 +117,17 @@ def _obsm_spec(store: Store, name: str) -> MatrixSpec:
     return MatrixSpec(ColumnMap(np.arange(width, dtype=np.int32)), dtype, dense=True)
 
 
+def _batch_size(given: int | str | None, n_obs: int) -> int | None:
+    if given == "auto":
+        return auto_batch_size(n_obs)
+    if given is None:
+        return None
+    if not _is_whole(given) or int(given) < 1:
+        msg = f"batch_size={given!r}: give a whole number of at least 1, or 'auto'."
+        raise ArgumentError(msg)
+    return int(given)
+
+
 def _sampler(sampler: str | Sampler) -> Sampler:
     if isinstance(sampler, str):
         if sampler not in _SAMPLERS:
@@ -123,24 +141,16 @@ def _sampler(sampler: str | Sampler) -> Sampler:
     return sampler
 
 
-def _share(rank: int | None, world_size: int | None) -> Share:
+def _share(rank: int | None, world_size: int | None) -> Share | None:
     if (rank is None) != (world_size is None):
         msg = "rank and world_size go together; give both or none."
         raise ArgumentError(msg)
     if rank is None or world_size is None:
-        return _torch_share()
+        return None
     if not (_is_whole(rank) and _is_whole(world_size) and 0 <= rank < world_size):
         msg = f"rank={rank!r}, world_size={world_size!r}: rank must be below world_size."
         raise ArgumentError(msg)
     return Share(int(rank), int(world_size))
-
-
-def _torch_share() -> Share:
-    # A process group can only exist where the user has imported torch.
-    distributed = getattr(sys.modules.get("torch"), "distributed", None)
-    if distributed is None or not (distributed.is_available() and distributed.is_initialized()):
-        return Share()
-    return Share(distributed.get_rank(), distributed.get_world_size())
 
 
 def _listed(argument: str, names: Sequence[str]) -> list[str]:

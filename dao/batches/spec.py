@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
 
     from dao.batches.columns import ColumnMap
     from dao.obs import Column
+    from dao.transforms import Step
 
 __all__ = ["BatchSpec", "MatrixSpec"]
 
@@ -33,10 +34,15 @@ class BatchSpec:
     ----------
     matrices
         ``"X"``, ``"layers/<name>"``, ``"obsm/<name>"`` -> how it appears.
+    batch_size
+        Cells in a batch; None if the sampler decides.
     obs
         The obs columns of the whole selection.
+    steps
+        What happens to X before a framework sees it, and the obs column that this needs.
     """
 
-    batch_size: int
+    batch_size: int | None
     matrices: Mapping[str, MatrixSpec]
     obs: Mapping[str, Column]
+    steps: Sequence[tuple[Step, Column | None]] = ()

@@ -38,11 +38,11 @@ def tensorflow_dataset(generator: Generator) -> tf.data.Dataset:
     if generator.transform is not None:
         msg = "transform= cannot keep static types; use dataset.map(function) instead."
         raise ArgumentError(msg)
+    generator.given_share = generator.share  # tensorflow's threads know nothing of a scope
     signature = _signature(generator)
 
     def batches() -> Iterator[dict[str, Any]]:
-        epoch, first = generator.begin()
-        yield from generator.iterate(_to_tensorflow, epoch=epoch, first_batch=first)
+        yield from generator.iterate(_to_tensorflow, generator.begin())
 
     dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
     return dataset.apply(tf.data.experimental.assert_cardinality(len(generator)))
@@ -51,7 +51,8 @@ def tensorflow_dataset(generator: Generator) -> tf.data.Dataset:
 def _signature(generator: Generator) -> dict[str, Any]:
     spec = generator.spec
     # Only where all batches are full can their length be part of the type.
-    n_rows = generator.batch_size if generator.full_batches_only else None
+    stream = generator.stream(generator.course(generator.epoch))
+    n_rows = generator.batch_size if stream.full_batches_only else None
     matrices: dict[str, Any] = {}
     for name, how in spec.matrices.items():
         kind = tf.TensorSpec if how.dense else tf.SparseTensorSpec
@@ -67,6 +68,10 @@ def _signature(generator: Generator) -> dict[str, Any]:
         "layers": groups.group("layers"),
         "obsm": groups.group("obsm"),
         "index": tf.TensorSpec(shape=(n_rows,), dtype=tf.int64),
+        **{
+            n: tf.TensorSpec(shape=(None, *a.shape[1:]), dtype=tf.as_dtype(a.dtype))
+            for n, a in stream.extras(2).items()
+        },
     }
 
 
@@ -77,6 +82,7 @@ def _to_tensorflow(batch: ArrayBatch) -> dict[str, Any]:
         "layers": {n: _tensor(m) for n, m in batch.group("layers").items()},
         "obsm": {n: _tensor(m) for n, m in batch.group("obsm").items()},
         "index": batch.index,
+        **batch.extras,
     }
 
 

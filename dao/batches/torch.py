@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dao.backend import missing_extra
-from dao.batches.generator import Share
 from dao.batches.numeric import numeric_obs
+from dao.batches.share import Share
+from dao.batches.state import of_worker
 from dao.errors import ArgumentError, DaoError
 
 try:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from dao.batches.generator import Generator
     from dao.batches.spec import BatchSpec
 
-__all__ = ["TorchBatches", "to_torch"]
+__all__ = ["TorchBatches", "silence_warnings", "to_torch"]
 
 _MOST_WORKERS = 1024
 
@@ -52,7 +53,7 @@ class TorchBatches(IterableDataset[Any]):
     def __init__(self, generator: Generator, device: Any = None) -> None:
         self.generator = generator
         self._device = parse_device(device)
-        _silence_warnings()  # here too: tensors of workers are put together in this process
+        silence_warnings()  # here too: tensors of workers are put together in this process
         # Workers may be new processes for each epoch, or live on, so what they must agree on
         # lies in memory that all of them share: first the epoch that `set_epoch` asked for,
         # then how many each worker has begun since, each in a place of its own.
@@ -64,12 +65,11 @@ class TorchBatches(IterableDataset[Any]):
         return len(self.generator)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        _silence_warnings()
+        silence_warnings()
         info = get_worker_info()
         if info is None:
-            epoch, first = self.generator.begin()
             return self.generator.iterate(
-                self._convert(), epoch=epoch, first_batch=first, spec=self._spec()
+                self._convert(), self.generator.begin(), spec=self._spec()
             )
         if self._device is not None:
             msg = (
@@ -88,7 +88,8 @@ class TorchBatches(IterableDataset[Any]):
         self._shared[1 + info.id] = own + 1
         base = self.generator.share
         share = Share(base.rank, base.world_size, info.id, info.num_workers)
-        return self.generator.iterate(to_torch, epoch=int(self._shared[0]) + own, share=share)
+        course = self.generator.course(int(self._shared[0]) + own)
+        return self.generator.iterate(to_torch, course, share=share)
 
     def _spec(self) -> BatchSpec:
         """Return what leaves the reader: with a device, sparse what is stored so."""
@@ -112,12 +113,34 @@ class TorchBatches(IterableDataset[Any]):
         self._shared[0] = epoch
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the stream is (without workers)."""
-        return self.generator.state_dict()
+        """Return where the stream is; in a DataLoader worker, where that worker is.
+
+        torchdata's ``StatefulDataLoader`` asks its workers for it.
+        """
+        state = self.generator.state_dict()
+        info = get_worker_info()
+        return state if info is None else of_worker(state, info.id)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue where a `state_dict` was taken (without workers)."""
+        """Continue where a `state_dict` was taken.
+
+        Parameters
+        ----------
+        state
+            Of this, or of a ``StatefulDataLoader``: then with any number of workers.
+
+        Raises
+        ------
+        dao.errors.ArgumentError
+            If the state is of another stream; names what differs.
+        """
         self.generator.load_state_dict(state)
+        info = get_worker_info()
+        self._shared[0] = self.generator.epoch
+        if info is None:
+            self._shared[1:] = 0
+        else:
+            self._shared[1 + info.id] = 0
 
     @property
     def categories(self) -> dict[str, list[Any]]:
@@ -126,7 +149,7 @@ class TorchBatches(IterableDataset[Any]):
 
 
 @cache
-def _silence_warnings() -> None:
+def silence_warnings() -> None:
     """Make torch say once, unheard, that CSR is in beta and that it trusts its makers."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse ")
@@ -142,6 +165,7 @@ def to_torch(batch: ArrayBatch) -> dict[str, Any]:
         "layers": {n: _tensor(m) for n, m in batch.group("layers").items()},
         "obsm": {n: _tensor(m) for n, m in batch.group("obsm").items()},
         "index": torch.from_numpy(batch.index),
+        **{n: torch.from_numpy(a) for n, a in batch.extras.items()},
     }
 
 

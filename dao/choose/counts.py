@@ -82,8 +82,8 @@ def _occurring(column: Column) -> tuple[NDArray[Any], list[Any]]:
 
 def _by_frequency(counts: NDArray[Any]) -> NDArray[Any]:
     """Return the values that occur, from frequent to rare, and missing ones at the end."""
-    order = np.append(np.argsort(-counts[:-1], kind="stable"), len(counts) - 1)
-    return order[counts[order] > 0]
+    order: NDArray[Any] = np.append(np.argsort(-counts[:-1], kind="stable"), len(counts) - 1)
+    return np.asarray(order[counts[order] > 0])
 
 
 def _index(values: list[Any], order: NDArray[Any], name: str) -> pd.Index:

@@ -39,4 +39,5 @@ def with_ontology(store: Store, column: str, file: str | os.PathLike[str]) -> St
         selection=selection,
         organisms=store.organisms,
         _chosen_features=store.chosen_features,
+        _zero_features=store.zero_features,
     )

@@ -137,6 +137,7 @@ def _described(store: Store, path: Path, counts: NDArray[Any], rows: FileInfo) -
         ),
         n_vars={o: manifest.space(o).n_vars for o in store.organisms},
         features=None if features is None else tuple(features),
+        zero_features=tuple(sorted(store.zero_features)),
         obs_columns=columns,
         rows=rows,
     )

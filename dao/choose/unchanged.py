@@ -68,7 +68,10 @@ def same_features(store: Store, saved: SavedSelection, where: str) -> Store:
         If the spaces of several organisms have grown, of which features cannot be chosen.
     """
     if saved.features is not None:
-        return store.select_features(saved.features, missing="zero")
+        stored = [f for f in saved.features if f not in set(saved.zero_features)]
+        # Those that an earlier choice left out are zeros, whatever the store has of them by now.
+        chosen = store.select_features(stored) if stored else store
+        return chosen.select_features(saved.features, missing="zero")
     grown = [o for o, n in saved.n_vars.items() if store.manifest.space(o).n_vars != n]
     if not grown:
         return store

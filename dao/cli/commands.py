@@ -16,8 +16,9 @@ EXIT_DISAGREES = 1
 
 @click.command(short_help="Show what a store holds.")
 @click.argument("store", metavar="STORE")
+@click.option("--features", is_flag=True, help="Show how the features of each study matched.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
-def info(store: str, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+def info(store: str, features: bool, as_json: bool) -> None:  # noqa: FBT001 - click passes by name
     """Show what a store holds: datasets, features, obs columns and history.
 
     \b
@@ -26,6 +27,13 @@ def info(store: str, as_json: bool) -> None:  # noqa: FBT001 - click passes opti
     """  # noqa: D301 - click takes the backspace for "do not rewrap"
     from dao.cli.describe import describe
 
+    if features and not as_json:
+        import dao
+        from dao.cli.plan import matching_rows
+        from dao.cli.terminal import console
+
+        console().print(matching_rows(dao.load_store(store).matching()), end="")
+        return
     description = describe(store)
     if as_json:
         click.echo(json.dumps(description, indent=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,7 @@ def _dataset(root: Path, dataset: DatasetInfo) -> dict[str, Any]:
         "organism": dataset.organism,
         "n_obs": dataset.n_obs,
         "n_measured": dataset.n_measured,
+        "matching": None if dataset.matching is None else asdict(dataset.matching),
         "nnz": x.nnz,
         "encoding": x.encoding,
         "dtype": str(x.dtype),

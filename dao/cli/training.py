@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from rich.console import Console
 
-    from dao.batches.generator import Stats
+    from dao.batches.stats import Stats
     from dao.store import Store
 
 __all__ = ["BATCH_SIZE", "EPOCHS", "Fit", "as_tensors", "train_from_store", "train_in_memory"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dao.errors import ArgumentError, DaoError
+from dao.errors import DaoError
 
 if TYPE_CHECKING:
     from dao.store import Store
@@ -31,15 +31,15 @@ _IN_OPTIONS = (
 
 
 @click.command(short_help="Write files into a store.")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.argument("store", metavar="STORE")
+@click.argument("paths", nargs=-1, required=True, metavar="SOURCE... STORE")
 @click.option("--organism", metavar="NAME", help="Organism of all sources, for example human.")
 @click.option(
     "--features",
     metavar="outer|inner|FILE",
     default="outer",
     show_default=True,
-    help="Features of any study, those that all share, or those of a file: one id per line.",
+    help="Features of any study, those that all share, or those of a file: one id per line, "
+    "csv, parquet, GTF, or another store.",
 )
 @click.option("--feature-key", metavar="COLUMN", help="Column of var with the feature ids.")
 @click.option("--layer", metavar="NAME", help="What becomes X: the name of a layer, or raw.")
@@ -76,39 +76,65 @@ _IN_OPTIONS = (
 )
 @click.option("--append", is_flag=True, help="Add the datasets to an existing store.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing store.")
-def write(sources: tuple[str, ...], store: str, **options: Any) -> None:
+@click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
+@click.pass_context
+def write(context: click.Context, /, paths: tuple[str, ...], **options: Any) -> None:
     """Write SOURCE files (.h5ad, anndata .zarr, 10x .h5) into the folder STORE.
 
-    The file name becomes the id of the dataset; give ID=PATH for another id.
+    The file name becomes the id of the dataset; give ID=PATH for another id. In place of the
+    sources there may be one recipe, a .toml file, which may name the store too; options given
+    here go before what it says.
 
     \b
     Example:
       dao write gut=scp1884.h5ad blood.h5ad atlas.dao --organism human
+      dao write atlas.toml --dry-run
     """  # noqa: D301 - click takes the backspace for "do not rewrap"
     import dao
+    from dao.cli.plan import show_plan
+    from dao.write.store import plan_store
 
     append, overwrite = options.pop("append"), options.pop("overwrite")
     if append and overwrite:
         msg = "--append and --overwrite exclude each other."
         raise click.UsageError(msg)
-    features = options.pop("features")
-    if features not in {"outer", "inner"}:
-        features = _feature_ids(features)
+    mode = "append" if append else "overwrite" if overwrite else "create"
+    dry_run = options.pop("dry_run")
+    default = click.core.ParameterSource.DEFAULT
+    said = {k: v for k, v in options.items() if context.get_parameter_source(k) is not default}
     began = time.perf_counter()
     try:
-        written = dao.write_store(
-            store,
-            [_source(s) for s in sources],
-            features=features,
-            obs_columns=options.pop("obs_columns") or None,
-            cluster_by=options.pop("cluster_by") or None,
-            mode="append" if append else "overwrite" if overwrite else "create",
-            **options,
-        )
+        store, sources, asked = _asked(paths, said)
+        if dry_run:
+            show_plan(plan_store(store, sources, mode=mode, **asked), store)
+            return
+        written = dao.write_store(store, sources, mode=mode, **asked)
     except DaoError as error:
         error.args = (_in_options(str(error)),)
         raise
     _summarise(written, time.perf_counter() - began)
+
+
+def _asked(
+    paths: tuple[str, ...], said: dict[str, Any]
+) -> tuple[str, list[Source], dict[str, Any]]:
+    """Return the store, the sources and the options of `dao.write_store` that are asked for."""
+    from dao import read_recipe
+
+    if not paths[0].lower().endswith(".toml"):
+        if len(paths) == 1:
+            msg = "Missing argument 'STORE'."
+            raise click.UsageError(msg)
+        return paths[-1], [_source(s) for s in paths[:-1]], said
+    if len(paths) > 2:
+        msg = "A recipe names all sources; give it alone, or with the store."
+        raise click.UsageError(msg)
+    recipe = read_recipe(paths[0])
+    if len(paths) == 1 and recipe.store is None:
+        msg = f"{paths[0]} names no store: write store = ..., or dao write {paths[0]} STORE."
+        raise click.UsageError(msg)
+    store = paths[1] if len(paths) > 1 else str(recipe.store)
+    return store, list(recipe.sources), {**recipe.options, **said}
 
 
 def _summarise(store: Store, seconds: float) -> None:
@@ -144,23 +170,6 @@ def _source(text: str) -> Source:
         # The shell leaves the ~ of ID=~/x.h5ad to us.
         return Source(Path(path).expanduser(), id=name)
     return Source(text)
-
-
-def _feature_ids(path: str) -> list[str]:
-    try:
-        # Spreadsheets put a byte order mark in front, which would be a part of the first id.
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        msg = (
-            f"--features={path}: give outer, inner, or a text file with one id per line ({reason})."
-        )
-        raise ArgumentError(msg) from error
-    ids = [line.strip() for line in text.splitlines() if line.strip()]
-    if not ids:
-        msg = f"--features={path}: the file holds no ids; put one on each line."
-        raise ArgumentError(msg)
-    return ids
 
 
 def _in_options(message: str) -> str:

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dao.format.unknown import with_unknown
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from dao.format.declared import ObsColumn
 
 __all__ = [
     "COLUMN_KINDS",
@@ -22,6 +26,7 @@ __all__ = [
     "FeatureSpaceInfo",
     "FileInfo",
     "Manifest",
+    "MatchingInfo",
     "MatrixInfo",
     "ObsInfo",
     "OntologyInfo",
@@ -154,8 +159,39 @@ class ObsInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class MatchingInfo:
+    """How the columns of a study found their features.
+
+    Attributes
+    ----------
+    n_columns
+        Columns of the source's X, the sum of all others here.
+    by_id, by_symbol, by_alias
+        Those that became features, by what they were found.
+    unknown, ambiguous
+        Those that were dropped: no feature of the space has the name, or several have.
+    """
+
+    n_columns: int
+    by_id: int = 0
+    by_symbol: int = 0
+    by_alias: int = 0
+    unknown: int = 0
+    ambiguous: int = 0
+
+    @property
+    def matched(self) -> int:
+        """Columns that became features."""
+        return self.by_id + self.by_symbol + self.by_alias
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetInfo:
-    """One study of the store; ``path`` is its folder, relative to the store."""
+    """One study of the store; ``path`` is its folder, relative to the store.
+
+    ``matching`` and ``dropped`` (the table of columns that were left out) are None where the
+    store does not say.
+    """
 
     id: str
     path: str
@@ -170,6 +206,14 @@ class DatasetInfo:
     shuffled: bool
     seed: int
     cluster_by: tuple[str, ...] = ()
+    matching: MatchingInfo | None = None
+    dropped: FileInfo | None = None
+
+    @property
+    def files(self) -> tuple[FileInfo, ...]:
+        """The small files of the dataset."""
+        always = (self.obs.file, self.features, self.uns, self.group)
+        return always if self.dropped is None else (*always, self.dropped)
 
     @property
     def layers(self) -> list[str]:
@@ -210,7 +254,11 @@ class OntologyInfo:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of ``dao.json``; datasets are in store order, which row positions follow."""
+    """The content of ``dao.json``; datasets are in store order, which row positions follow.
+
+    ``obs_schema`` is what the store demands of obs, None if nothing. ``unknown`` holds fields of
+    later versions (see `dao.format.unknown`).
+    """
 
     uuid: str
     generation: int
@@ -222,6 +270,8 @@ class Manifest:
     vocabulary: FileInfo
     profile: str = "fast"
     history: tuple[Mapping[str, Any], ...] = field(default=())
+    obs_schema: Mapping[str, ObsColumn] | None = None
+    unknown: Mapping[str, Any] = field(default_factory=dict)
     ontologies: Mapping[str, OntologyInfo] = field(default_factory=dict)
 
     @property
@@ -246,7 +296,10 @@ class Manifest:
 
     def to_json(self) -> str:
         """Return the text of ``dao.json``."""
-        content = {"format": "dao", "format_version": FORMAT_VERSION, **asdict(self)}
+        known = asdict(self)
+        unknown = known.pop("unknown")
+        content = {"format": "dao", "format_version": FORMAT_VERSION, **known}
+        content = with_unknown(content, unknown)
         return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
 
     @classmethod

@@ -58,6 +58,10 @@ class Reader:
             self.problems.add(self._at(key), message)
         return bool(ok)
 
+    def has(self, key: str) -> bool:
+        """Whether there is such a field, with a value."""
+        return self.content.get(key) is not None
+
     def text(self, key: str) -> str:
         """Return a string."""
         value = self.content.get(key)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields, replace
 
 from dao.errors import DatasetIdError, FormatError, FormatVersionError
+from dao.format.declared import ObsColumn, parse_obs_schema
 from dao.format.manifest import (
     COLUMN_KINDS,
     FORMAT_VERSION,
@@ -14,12 +16,14 @@ from dao.format.manifest import (
     FeatureSpaceInfo,
     FileInfo,
     Manifest,
+    MatchingInfo,
     MatrixInfo,
     ObsInfo,
     OntologyInfo,
 )
 from dao.format.names import check_dataset_id, is_safe_path
 from dao.format.parse import Problems, Reader
+from dao.format.unknown import unknown_fields
 
 __all__ = ["parse_manifest"]
 
@@ -47,7 +51,7 @@ def parse_manifest(text: str | bytes, where: str) -> Manifest:
     manifest = _manifest(reader)
     _check_whole(manifest, problems)
     problems.raise_if_any()
-    return manifest
+    return replace(manifest, unknown=unknown_fields(content, manifest))
 
 
 def _manifest(r: Reader) -> Manifest:
@@ -65,6 +69,7 @@ def _manifest(r: Reader) -> Manifest:
         vocabulary=_file(r.child("vocabulary")),
         profile=r.text("profile"),
         history=tuple(h.content for h in r.children("history")),
+        obs_schema=_obs_schema(r),
         ontologies=_ontologies(r) if "ontologies" in r.content else {},
     )
 
@@ -87,7 +92,26 @@ def _dataset(r: Reader) -> DatasetInfo:
         shuffled=r.flag("shuffled"),
         seed=r.size("seed"),
         cluster_by=r.texts("cluster_by"),
+        matching=_matching(r.child("matching")) if r.has("matching") else None,
+        dropped=_file(r.child("dropped")) if r.has("dropped") else None,
     )
+
+
+def _matching(r: Reader) -> MatchingInfo:
+    counts = {f.name: r.size(f.name) for f in fields(MatchingInfo)}
+    info = MatchingInfo(**counts)
+    total = info.matched + info.unknown + info.ambiguous
+    r.check(total == info.n_columns, "n_columns", f"must be {total}, the sum of the others")
+    return info
+
+
+def _obs_schema(r: Reader) -> dict[str, ObsColumn] | None:
+    if not r.has("obs_schema"):
+        return None
+    columns, found = parse_obs_schema(r.content["obs_schema"])
+    for problem in found:
+        r.check(False, "obs_schema", problem)
+    return columns
 
 
 def _matrix(r: Reader) -> MatrixInfo:
@@ -102,7 +126,7 @@ def _matrix(r: Reader) -> MatrixInfo:
         minimum=r.number("minimum"),
         maximum=r.number("maximum"),
         arrays={name: _array(a) for name, a in r.child("arrays").items()},
-        columns=r.texts("columns") if r.content.get("columns") is not None else None,
+        columns=r.texts("columns") if r.has("columns") else None,
     )
     names = {"data", "indices", "indptr"} if encoding == "csr" else {""}
     if r.check(set(matrix.arrays) == names, "arrays", f"must be exactly {sorted(names)}"):

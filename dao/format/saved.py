@@ -55,6 +55,8 @@ class SavedSelection:
         Organism -> features of its space, in the order of the organisms.
     features
         The features that were selected, in their order; None for all of the space.
+    zero_features
+        Those of them that are zeros, whatever the store holds.
     obs_columns
         The columns that the store was opened with; None for all.
     rows
@@ -72,6 +74,7 @@ class SavedSelection:
     datasets: tuple[SavedDataset, ...]
     n_vars: Mapping[str, int]
     features: tuple[str, ...] | None
+    zero_features: tuple[str, ...]
     obs_columns: tuple[str, ...] | None
     rows: FileInfo
 
@@ -137,6 +140,7 @@ def _parse(r: Reader) -> SavedSelection:
         ),
         n_vars={organism: n_vars.size(organism) for organism in n_vars.content},
         features=_texts_or_none(r, "features"),
+        zero_features=r.texts("zero_features"),
         obs_columns=_texts_or_none(r, "obs_columns"),
         rows=FileInfo(rows.path("path"), rows.size("size"), rows.text("sha256")),
     )

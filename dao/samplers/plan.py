@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
-__all__ = ["EpochPlan", "Sampler"]
+    from dao.samplers.rows import Rows
+
+__all__ = ["EpochPlan", "Sampler", "even_windows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +27,19 @@ class EpochPlan:
         int64, n_windows + 1: where each window begins in the stream, and the stream's length.
     window
         ``window(i)`` returns the rows of window i in the order in which they are visited:
-        int64 positions in the selection, ``boundaries[i + 1] - boundaries[i]`` of them.
+        int64 positions in the selection, ``boundaries[i + 1] - boundaries[i]`` of them. A row may
+        come any number of times.
+    batches
+        int64, n_batches + 1: where each batch begins in the stream, for samplers that say which
+        rows come together. None: wherever ``batch_size`` rows are full.
+    extras
+        ``extras(n)`` returns what a batch of n rows carries besides: name -> array.
     """
 
     boundaries: NDArray[np.int64]
     window: Callable[[int], NDArray[np.int64]]
+    batches: NDArray[np.int64] | None = None
+    extras: Callable[[int], Mapping[str, NDArray[Any]]] | None = None
 
     @property
     def n_rows(self) -> int:
@@ -37,32 +47,36 @@ class EpochPlan:
         return int(self.boundaries[-1])
 
     def rows(self, start: int, stop: int) -> Iterator[NDArray[np.int64]]:
-        """Yield the rows ``start`` to ``stop`` of the stream, at most a window at a time.
-
-        ``stop`` may lie beyond the end: the stream then begins again.
-        """
-        while start < stop and self.n_rows:
-            base = start - start % self.n_rows
-            at = start - base
-            i = int(np.searchsorted(self.boundaries, at, side="right")) - 1
+        """Yield the rows ``start`` to ``stop`` of the stream, at most a window at a time."""
+        while start < stop:
+            i = int(np.searchsorted(self.boundaries, start, side="right")) - 1
             low, high = int(self.boundaries[i]), int(self.boundaries[i + 1])
-            end = min(high, stop - base)
-            yield self.window(i)[at - low : end - low]
-            start = base + end
+            end = min(high, stop)
+            yield self.window(i)[start - low : end - low]
+            start = end
 
 
 @runtime_checkable
 class Sampler(Protocol):
-    """A way to visit the rows of a selection."""
+    """A way to visit the rows of a selection.
 
-    def plan(self, sizes: NDArray[np.int64], *, seed: int, epoch: int) -> EpochPlan:
+    A frozen dataclass does best: its ``repr`` is how a state knows that it belongs to another
+    order.
+    """
+
+    def plan(self, rows: Rows, *, seed: int, epoch: int) -> EpochPlan:
         """Return the row stream of an epoch.
 
         Parameters
         ----------
-        sizes
-            int64: selected rows of each dataset; positions count through them in order.
+        rows
+            How many rows there are in each dataset, and what obs says of them.
         seed, epoch
-            What the order may depend on, besides the sizes: on nothing else, so that it is
-            the same in every process and on every machine.
+            What the order may depend on besides: on nothing else, so that it is the same in
+            every process and on every machine.
         """
+
+
+def even_windows(n: int, window: int) -> NDArray[np.int64]:
+    """Return the boundaries of windows of equal length; the last may be shorter."""
+    return np.append(np.arange(0, n, window), n).astype(np.int64)

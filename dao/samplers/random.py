@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dao.errors import ArgumentError
-from dao.samplers.plan import EpochPlan
+from dao.samplers.blocks import check_lengths, narrow
+from dao.samplers.plan import EpochPlan, even_windows
 from dao.samplers.rng import permutation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from dao.samplers.rows import Rows
 
 __all__ = ["Random"]
 
@@ -36,20 +38,17 @@ class Random:
     window: int = 16_384
 
     def __post_init__(self) -> None:
-        if self.window < 1:
-            msg = f"window={self.window}: it has at least one row."
-            raise ArgumentError(msg)
+        check_lengths(window=self.window)
 
-    def plan(self, sizes: NDArray[np.int64], *, seed: int, epoch: int) -> EpochPlan:
+    def plan(self, rows: Rows, *, seed: int, epoch: int) -> EpochPlan:
         """Return the row stream of an epoch."""
-        n = int(sizes.sum())
-        boundaries = np.append(np.arange(0, n, self.window), n).astype(np.int64)
+        n = rows.n
+        boundaries = even_windows(n, self.window)
 
         @cache
         def order() -> NDArray[np.unsignedinteger]:
             # Only when a row is asked for: the length of the epoch is known without it.
-            drawn = permutation(n, seed, epoch, "rows")
-            return drawn.astype(np.uint32 if n <= 1 << 32 else np.uint64)
+            return narrow(permutation(n, seed, epoch, "rows"), n)
 
         def window(i: int) -> NDArray[np.int64]:
             return order()[boundaries[i] : boundaries[i + 1]].astype(np.int64)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dao.errors import ArgumentError
-from dao.samplers.plan import EpochPlan
+from dao.samplers.blocks import check_lengths
+from dao.samplers.plan import EpochPlan, even_windows
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from dao.samplers.rows import Rows
 
 __all__ = ["Sequential"]
 
@@ -31,12 +31,9 @@ class Sequential:
     window: int = 16_384
 
     def __post_init__(self) -> None:
-        if self.window < 1:
-            msg = f"window={self.window}: a window has at least one row."
-            raise ArgumentError(msg)
+        check_lengths(window=self.window)
 
-    def plan(self, sizes: NDArray[np.int64], *, seed: int, epoch: int) -> EpochPlan:
+    def plan(self, rows: Rows, *, seed: int, epoch: int) -> EpochPlan:
         """Return the row stream; seed and epoch do not matter."""
-        n = int(sizes.sum())
-        boundaries = np.append(np.arange(0, n, self.window), n).astype(np.int64)
+        boundaries = even_windows(rows.n, self.window)
         return EpochPlan(boundaries, lambda i: np.arange(boundaries[i], boundaries[i + 1]))

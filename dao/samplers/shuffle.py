@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-import numpy as np
-
-from dao.errors import ArgumentError
-from dao.samplers.plan import EpochPlan
+from dao.samplers.blocks import check_lengths, shuffled_blocks
+from dao.samplers.plan import EpochPlan, even_windows
 from dao.samplers.rng import permutation
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
+
+    from dao.samplers.rows import Rows
 
 __all__ = ["Shuffle"]
 
@@ -30,35 +31,38 @@ class Shuffle:
     ----------
     block
         Consecutive rows that are read together: larger is faster, smaller mixes better.
+        ``"auto"`` chooses one with which batches are mixed nearly as by a perfect shuffle; what
+        it chose is in `dao.Generator.sampler` and in `dao.Generator.explain`.
     window
         Rows that are decoded and shuffled together: larger mixes better and takes more memory.
+        May be ``"auto"`` too.
     """
 
-    block: int = 256
-    window: int = 16_384
+    block: int | str = "auto"
+    window: int | str = "auto"
 
     def __post_init__(self) -> None:
-        if self.block < 1 or self.window < 1:
-            msg = f"block={self.block}, window={self.window}: both have at least one row."
-            raise ArgumentError(msg)
+        block, window = self.lengths
+        check_lengths(block=block, window=window)
 
-    def plan(self, sizes: NDArray[np.int64], *, seed: int, epoch: int) -> EpochPlan:
+    def plan(self, rows: Rows, *, seed: int, epoch: int) -> EpochPlan:
         """Return the row stream of an epoch."""
-        n = int(sizes.sum())
-        n_blocks = -(-n // self.block)
-        order = permutation(n_blocks, seed, epoch, "blocks")
-        lengths = np.minimum(self.block, n - order * self.block)
-        ends = np.concatenate([[0], np.cumsum(lengths)])
+        block, size = self.lengths
+        n = rows.n
+        blocks = shuffled_blocks(n, block, seed, epoch, "blocks")
         # Windows are cut by rows: a block that is split between two of them costs less than
         # windows of uneven lengths, which no batch size would divide.
-        boundaries = np.append(np.arange(0, n, self.window), n).astype(np.int64)
+        boundaries = even_windows(n, size)
 
         def window(i: int) -> NDArray[np.int64]:
-            low, high = boundaries[i], boundaries[i + 1]
-            first = int(np.searchsorted(ends, low, side="right")) - 1
-            last = int(np.searchsorted(ends, high, side="left"))
-            rows = (order[first:last, None] * self.block + np.arange(self.block)).ravel()
-            rows = rows[rows < n][low - ends[first] : high - ends[first]]
-            return rows[permutation(len(rows), seed, epoch, "window", i)]
+            found = blocks.items(int(boundaries[i]), int(boundaries[i + 1]))
+            return found[permutation(len(found), seed, epoch, "window", i)]
 
         return EpochPlan(boundaries, window)
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Block and window as numbers; what is left to choose, as fast as mixing allows."""
+        block = 256 if self.block == "auto" else self.block
+        window = 16_384 if self.window == "auto" else self.window
+        return cast("int", block), cast("int", window)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from dao.errors import ArgumentError, NoCommonFeaturesError, UnknownColumnError, near_matches
-from dao.format.names import cut_version
+from dao.features.match import Matching, rename
+from dao.features.read import symbol_column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from dao.features.reference import Reference
     from dao.write.opened import OpenSource
 
-__all__ = ["SourceFeatures", "build_space", "measured_table", "source_features"]
+__all__ = ["SourceFeatures", "build_space", "source_features"]
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,10 @@ class SourceFeatures:
     ----------
     dataset
         Id of the study.
-    ids
-        Feature id of each column of the source's X, versions cut; may repeat.
+    names
+        What the study calls each column of its X; may repeat.
+    matching
+        The feature that each name stands for.
     var
         The source's var.
     detection
@@ -38,9 +42,19 @@ class SourceFeatures:
     """
 
     dataset: str
-    ids: pd.Index
+    names: pd.Index
+    matching: Matching
     var: pd.DataFrame
     detection: NDArray[np.float64]
+
+    @property
+    def ids(self) -> pd.Index:
+        """The feature of each column; None where it has none; may repeat."""
+        return self.matching.ids
+
+    def matched(self, reference: Reference) -> SourceFeatures:
+        """Return the same study with its names matched to other features."""
+        return replace(self, matching=reference.match(self.names))
 
     def targets(self, space: pd.Index) -> NDArray[np.int64]:
         """Return for each source column its place in the space, or -1 where it has none."""
@@ -67,24 +81,25 @@ def source_features(dataset: str, opened: OpenSource, feature_key: str | None) -
     if pd.isna(raw).any():
         msg = f"{int(pd.isna(raw).sum())} features of {opened.label} have no id in {feature_key!r}."
         raise ArgumentError(msg)
-    ids = pd.Index([cut_version(str(v)) for v in raw], dtype=object)
-    return SourceFeatures(dataset, ids, opened.var, opened.x.detection())
+    names = pd.Index([str(v) for v in raw], dtype=object)
+    var = opened.var if feature_key is None else _with_symbols(opened.var)
+    return SourceFeatures(dataset, names, rename(names, {}), var, opened.x.detection())
 
 
 def build_space(
     organism: str,
     sources: Sequence[SourceFeatures],
-    features: str | Sequence[str],
+    reference: Reference,
     existing: pd.DataFrame | None = None,
-) -> pd.DataFrame:
-    """Return the feature table of an organism: ``feature_id`` and the columns of var that agree.
+) -> tuple[pd.DataFrame, list[SourceFeatures]]:
+    """Return the feature table of an organism, and its studies matched to it.
 
     Parameters
     ----------
     sources
         The studies to be written.
-    features
-        ``"outer"``, ``"inner"``, or the wanted ids, whose order is kept.
+    reference
+        Which features are wanted, and what names stand for them.
     existing
         The table of a store that is appended to: its rows stay first and in order.
 
@@ -93,54 +108,29 @@ def build_space(
     dao.errors.NoCommonFeaturesError
         If nothing is left, or a study has none of the features asked for.
     """
-    if not isinstance(features, str):
-        ids = _wanted(features)
-    elif features not in {"outer", "inner"}:
-        msg = f"features={features!r}: give 'outer', 'inner', or a list of feature ids."
+    if existing is not None and reference.join is None:
+        msg = "features= must be 'outer' or 'inner' when appending: the store has its features."
         raise ArgumentError(msg)
-    elif existing is not None and features == "inner":
-        ids = pd.Index(existing["feature_id"], dtype=object)
+    asked = f"{reference.join!r}" if reference.join else "a list"
+    if existing is not None and reference.join == "inner":
+        reference = reference.fixed(existing)
+    matched = [s.matched(reference) for s in sources]
+    if reference.table is not None:
+        ids = pd.Index(reference.table["feature_id"], dtype=object)
     else:
-        ids = _by_detection(sources, outer=features == "outer")
-    if existing is not None and not isinstance(features, str):
-        msg = "features= cannot be a list when appending: the store has its features already."
-        raise ArgumentError(msg)
-    if existing is not None and features == "outer":
-        old = pd.Index(existing["feature_id"], dtype=object)
-        ids = old.append(ids[~ids.isin(old)])
-    for source in sources:
+        ids = _by_detection(matched, outer=reference.join == "outer")
+        if existing is not None:
+            old = pd.Index(existing["feature_id"], dtype=object)
+            ids = old.append(ids[~ids.isin(old)])
+    for source in matched:
         if len(source.ids) and not source.ids.isin(ids).any():
-            msg = _nothing_shared(organism, sources, source, features)
+            msg = _nothing_shared(organism, matched, source, asked)
             raise NoCommonFeaturesError(msg)
     if not len(ids):
-        msg = f"No feature of {organism} is left (features={features!r})."
+        msg = f"No feature of {organism} is left (features={asked})."
         raise NoCommonFeaturesError(msg)
-    return _with_annotation(ids, sources, existing)
-
-
-def measured_table(source: SourceFeatures, space: pd.Index) -> pd.DataFrame:
-    """Return what a study measured.
-
-    These are ``position`` in the space, how many of the study's columns were summed there, and
-    its own columns of var (of the first such column).
-    """
-    targets = source.targets(space)
-    kept = np.flatnonzero(targets >= 0)
-    order = kept[np.argsort(targets[kept], kind="stable")]
-    positions, first, counts = np.unique(targets[order], return_index=True, return_counts=True)
-    table = pd.DataFrame({"position": positions.astype(np.int32), "n_summed": counts})
-    own = source.var.iloc[order[first]].reset_index(drop=True)
-    own.columns = [f"var:{c}" for c in own.columns]
-    return pd.concat([table, _storable(own)], axis=1)
-
-
-def _wanted(features: Sequence[str]) -> pd.Index:
-    ids = pd.Index([cut_version(str(f)) for f in features], dtype=object)
-    if not ids.is_unique:
-        twice = ids[ids.duplicated()].unique()[:5].tolist()
-        msg = f"features= names some ids twice: {', '.join(map(repr, twice))}."
-        raise ArgumentError(msg)
-    return ids
+    known = existing if reference.table is None else reference.table
+    return _with_annotation(ids, matched, known), matched
 
 
 def _by_detection(sources: Sequence[SourceFeatures], *, outer: bool) -> pd.Index:
@@ -148,10 +138,11 @@ def _by_detection(sources: Sequence[SourceFeatures], *, outer: bool) -> pd.Index
     detected: dict[str, float] = {}
     shared: set[str] | None = None
     for source in sources:
-        shares = pd.Series(source.detection, index=source.ids).groupby(level=0, sort=False).max()
+        detection = pd.Series(source.detection, index=source.ids)
+        shares = detection[source.ids.notna()].groupby(level=0, sort=False).max()
         for feature, share in zip(shares.index, shares.to_numpy(), strict=True):
             detected[feature] = detected.get(feature, 0.0) + float(share)
-        shared = set(source.ids) if shared is None else shared & set(source.ids)
+        shared = set(shares.index) if shared is None else shared & set(shares.index)
     ids = [f for f in detected if outer or f in (shared or set())]
     return pd.Index(sorted(ids, key=lambda f: -detected[f]), dtype=object)
 
@@ -160,12 +151,10 @@ def _nothing_shared(
     organism: str,
     sources: Sequence[SourceFeatures],
     lone: SourceFeatures,
-    features: str | Sequence[str],
+    asked: str,
 ) -> str:
-    examples = ", ".join(
-        f"{s.dataset!r} has {', '.join(map(repr, s.ids[:2]))}" for s in (lone, *sources[:2])
-    )
-    asked = repr(features) if isinstance(features, str) else f"a list of {len(features)}"
+    shown = [lone, *(s for s in sources if s is not lone)][:3]
+    examples = ", ".join(f"{s.dataset!r} has {', '.join(map(repr, s.names[:2]))}" for s in shown)
     return (
         f"The datasets of {organism} have no feature in common with features={asked}: {examples}. "
         "Do they use different ids? Name the right column of var with feature_key=."
@@ -183,6 +172,8 @@ def _with_annotation(
     columns: dict[str, dict[Any, Any]] = {}
     if existing is not None:
         for name in existing.columns.drop("feature_id"):
+            if not _is_text(existing[name]):
+                continue
             stored = existing.set_index("feature_id")[name].dropna()
             columns[str(name)] = stored.to_dict()
     for source in sources:
@@ -191,7 +182,7 @@ def _with_annotation(
             if name == "feature_id" or not _is_text(values):
                 continue
             pairs = pd.Series(values.to_numpy(object), index=source.ids).dropna()
-            pairs = pairs[~pairs.index.duplicated()]
+            pairs = pairs[pairs.index.notna() & ~pairs.index.duplicated()]
             columns[str(name)] = {**pairs.to_dict(), **columns.get(str(name), {})}
     for name, known in columns.items():
         table[name] = pd.Series([known.get(i) for i in ids], dtype=object)
@@ -203,14 +194,9 @@ def _is_text(values: pd.Series) -> bool:
     return pd.api.types.infer_dtype(kind, skipna=True) == "string"
 
 
-def _storable(table: pd.DataFrame) -> pd.DataFrame:
-    """Return var columns as parquet can hold them; what it cannot becomes text."""
-    result = {}
-    for name in table.columns:
-        values = table[name]
-        kind = pd.api.types.infer_dtype(values, skipna=True)
-        if kind.startswith("mixed") or kind in {"complex", "bytes"}:
-            result[name] = values.map(str, na_action="ignore")
-        else:
-            result[name] = values
-    return pd.DataFrame(result, index=table.index)
+def _with_symbols(var: pd.DataFrame) -> pd.DataFrame:
+    """Keep var_names as symbols where they are not the ids and nothing else says the symbols."""
+    names = pd.Index([str(n) for n in var.index], dtype=object)
+    if symbol_column(var) is not None or names.str.isdigit().all():
+        return var
+    return var.assign(symbol=names.to_numpy(object))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["LOCK_NAME", "commit", "garbage", "remove_all", "write_lock"]
+__all__ = ["LOCK_NAME", "check_target", "commit", "garbage", "remove_all", "write_lock"]
 
 LOCK_NAME = ".dao-write.lock"
 _ROOMS = ("datasets", "features", "obs")
@@ -41,13 +41,13 @@ def write_lock(root: Path, *, mode: str) -> Iterator[Manifest | None]:
         If the file system refuses.
     """
     created = not root.exists()
-    _check_target(root, mode)
+    check_target(root, mode)
     with _storage_errors(root):
         root.mkdir(parents=True, exist_ok=True)
         lock = os.open(root / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         _lock(lock, root)
-        _check_target(root, mode)
+        check_target(root, mode)
         manifest_path = root / MANIFEST_NAME
         before = None
         if manifest_path.exists():
@@ -118,7 +118,14 @@ def _new_files(root: Path, manifest: Manifest) -> Iterator[Path]:
         yield from (p for p in ([path] if path.is_file() else path.rglob("*")) if p.is_file())
 
 
-def _check_target(root: Path, mode: str) -> None:
+def check_target(root: Path, mode: str) -> None:
+    """Refuse what is no place for a store.
+
+    Raises
+    ------
+    dao.errors.StoreExistsError
+        If a store must not be replaced, or something else is there.
+    """
     if root.is_file() or root.is_symlink():
         msg = f"{root} is a file or link; a store is a folder. Choose another path."
         raise StoreExistsError(msg)

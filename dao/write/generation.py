@@ -5,23 +5,18 @@ from __future__ import annotations
 import json
 import uuid
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dao.directory import StoreDirectory
 from dao.errors import ArgumentError
-from dao.format.manifest import ColumnInfo, DatasetInfo, FeatureSpaceInfo, FileInfo, Manifest
+from dao.format.manifest import DatasetInfo, FeatureSpaceInfo, FileInfo, Manifest
 from dao.format.names import organism_slug
-from dao.format.obs_schema import VIRTUAL_COLUMNS, unite_categories, unite_columns
-from dao.write.align import build_space
 from dao.write.encode import Target, write_group
 from dao.write.inspect import Study, read_obs
 from dao.write.matrices import Workshop, write_matrix
 from dao.write.opened import open_source
-from dao.write.source import check_unique
 from dao.write.tables import write_table, write_tables, write_text
 from dao.write.uns import uns_to_json
 from dao.write.workers import Workers
@@ -30,44 +25,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from dao.write.job import Job
+    from dao.write.plan import WritePlan
     from dao.write.progress import ProgressReport
 
-__all__ = ["Job", "write_generation"]
+__all__ = ["write_generation"]
 
 
-@dataclass(frozen=True)
-class Job:
-    """What is the same for all datasets of one call."""
-
-    root: Path
-    generation: int
-    matrices: tuple[str, ...]
-    obs_columns: tuple[str, ...] | None
-    shuffle: bool
-    cluster_by: tuple[str, ...]
-    seed: int
-    profile: str
-    memory: int
-
-
-def write_generation(
-    job: Job,
-    studies: Sequence[Study],
-    features: str | Sequence[str],
-    base: Manifest | None,
-    before: Manifest | None,
-    report: ProgressReport,
-) -> Manifest:
+def write_generation(plan: WritePlan, before: Manifest | None, report: ProgressReport) -> Manifest:
     """Write the files of a new generation; nothing refers to them before the commit.
 
     Parameters
     ----------
-    studies
-        What to write, in order.
-    features
-        As of `dao.write_store`.
-    base
-        The generation that is appended to, if any.
     before
         The generation that is there now, if any.
 
@@ -75,35 +44,33 @@ def write_generation(
     -------
     The manifest that makes them the store.
     """
-    old = base.datasets if base else ()
-    check_unique([*(d.id for d in old), *(s.id for s in studies)])
-    tables = _feature_tables(job, studies, features, base)
-    obs_columns, categories = _unite_obs(job, studies, base)
-    datasets = list(old)
+    job, base = plan.job, plan.base
+    datasets = list(base.datasets if base else ())
     with Workers() as workers:
         shop = Workshop.within(job.memory, workers)
-        for number, study in enumerate(studies):
-            report.begin(f"{study.id} ({number + 1} of {len(studies)})", study.n_elements)
-            space = pd.Index(tables[study.organism]["feature_id"], dtype=object)
-            datasets.append(_write_dataset(job, shop, study, space, report.advance))
+        for number, study in enumerate(plan.studies):
+            report.begin(f"{study.id} ({number + 1} of {len(plan.studies)})", study.n_elements)
+            datasets.append(_write_dataset(job, shop, study, plan.space(study), report.advance))
     now = datetime.now(UTC).isoformat(timespec="seconds")
     record = {
         "generation": job.generation,
         "created": now,
         "action": "append" if base else ("overwrite" if before else "create"),
-        "datasets": [s.id for s in studies],
+        "datasets": [s.id for s in plan.studies],
     }
     return Manifest(
         uuid=base.uuid if base else str(uuid.uuid4()),
         generation=job.generation,
         created=now,
         created_by=_created_by(),
-        feature_spaces=_write_spaces(job, tables),
+        feature_spaces=_write_spaces(job, plan.spaces),
         datasets=tuple(datasets),
-        obs_columns=obs_columns,
-        vocabulary=_write_vocabulary(job, categories),
+        obs_columns=plan.obs_columns,
+        vocabulary=_write_vocabulary(job, plan.categories),
         profile=job.profile,
         history=(*(base.history if base else ()), record),
+        obs_schema=job.obs_schema,
+        unknown=base.unknown if base else {},
         ontologies=base.ontologies if base else {},
     )
 
@@ -122,7 +89,7 @@ def _write_dataset(
     matrices = {}
     with ExitStack() as stack:
         opened = open_source(study.source, stack)
-        table = read_obs(study.source, opened, job.obs_columns)
+        table = read_obs(study.source, opened, job)
         tables = shop.workers.aside(write_tables, job.root, path, study, space, table)
         for name in ("X", *job.matrices):
             is_obsm = name.startswith("obsm/")
@@ -145,38 +112,24 @@ def _write_dataset(
                 progress=advance,
             )
         uns = uns_to_json(opened.uns(), study.source.label)
-        obs, features, n_measured = tables.result()
+        written = tables.result()
     return DatasetInfo(
         id=study.id,
         path=path,
         organism=study.organism,
         n_obs=len(study.rows),
-        n_measured=n_measured,
+        n_measured=written.n_measured,
         matrices=matrices,
-        obs=obs,
-        features=features,
+        obs=written.obs,
+        features=written.features,
         uns=write_text(job.root, f"{path}/uns.json", json.dumps(uns, ensure_ascii=False)),
         group=group,
         shuffled=job.shuffle,
         seed=job.seed,
         cluster_by=job.cluster_by,
+        matching=written.matching,
+        dropped=written.dropped,
     )
-
-
-def _feature_tables(
-    job: Job, studies: Sequence[Study], features: str | Sequence[str], base: Manifest | None
-) -> dict[str, pd.DataFrame]:
-    existing = {}
-    if base is not None:
-        directory = StoreDirectory(job.root)
-        existing = {
-            s.organism: directory.table(s.file.path).to_pandas() for s in base.feature_spaces
-        }
-    tables = dict(existing)
-    for organism in dict.fromkeys(s.organism for s in studies):
-        own = [s.features for s in studies if s.organism == organism]
-        tables[organism] = build_space(organism, own, features, existing.get(organism))
-    return tables
 
 
 def _write_spaces(job: Job, tables: Mapping[str, pd.DataFrame]) -> tuple[FeatureSpaceInfo, ...]:
@@ -190,39 +143,6 @@ def _write_spaces(job: Job, tables: Mapping[str, pd.DataFrame]) -> tuple[Feature
         path = _fresh(job.root, f"features/{slug}-{job.generation}.parquet", job.generation)
         spaces.append(FeatureSpaceInfo(organism, len(table), write_table(job.root, path, table)))
     return tuple(spaces)
-
-
-def _unite_obs(
-    job: Job, studies: Sequence[Study], base: Manifest | None
-) -> tuple[dict[str, ColumnInfo], dict[str, list[str]]]:
-    columns: dict[str, dict[str, ColumnInfo]] = {}
-    for dataset in base.datasets if base else ():
-        for name, info in dataset.obs.columns.items():
-            columns.setdefault(name, {})[dataset.id] = info
-    categories: dict[str, dict[str, Sequence[str]]] = {}
-    if base is not None:
-        directory = StoreDirectory(job.root)
-        known = directory.table(base.vocabulary.path).to_pandas()
-        for name, values in known.groupby("column", sort=False)["category"]:
-            categories[str(name)] = {"the store": list(values)}
-    for study in studies:
-        for name, info in study.obs.columns.items():
-            columns.setdefault(name, {})[study.id] = info
-            if name in study.obs.categories:
-                categories.setdefault(name, {})[study.id] = study.obs.categories[name]
-    n_datasets = len(studies) + (len(base.datasets) if base else 0)
-    united = {n: unite_columns(n, infos, n_datasets) for n, infos in columns.items()}
-    merged = {
-        n: unite_categories(n, categories.get(n, {}), ordered=info.ordered)
-        for n, info in united.items()
-        if info.kind == "categorical"
-    }
-    if job.obs_columns is not None:
-        missing = [c for c in job.obs_columns if c not in united and c not in VIRTUAL_COLUMNS]
-        if missing:
-            msg = f"obs_columns: no source has a column {missing[0]!r}."
-            raise ArgumentError(msg)
-    return united, merged
 
 
 def _write_vocabulary(job: Job, categories: Mapping[str, Sequence[str]]) -> FileInfo:

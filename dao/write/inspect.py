@@ -9,24 +9,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from dao.errors import ArgumentError, SourceError, UnknownColumnError, near_matches
+from dao.errors import ArgumentError, DaoError, SourceError, UnknownColumnError, near_matches
 from dao.format.names import UNKNOWN_ORGANISM, canonical_organism
 from dao.obs import frame_columns
 from dao.samplers.rng import permutation
 from dao.where import check, evaluate, parse
 from dao.write.align import SourceFeatures, source_features
+from dao.write.conform import conform_obs
 from dao.write.matrices import RowOrder
-from dao.write.obs import ObsTable, encode_obs, prepare_obs
+from dao.write.obs import ObsTable, encode_obs
 from dao.write.opened import OpenSource, open_source
+from dao.write.relabel import prepare_obs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from dao.write.job import Job
     from dao.write.source import Source
 
-__all__ = ["Study", "inspect_source", "read_obs"]
+__all__ = ["Study", "inspect_sources", "read_obs"]
 
 
 @dataclass(frozen=True)
@@ -64,48 +67,55 @@ class Study:
         return RowOrder(destinations, len(self.rows))
 
 
-def inspect_source(
-    source: Source,
-    *,
-    matrices: Sequence[str],
-    obs_columns: Sequence[str] | None,
-    shuffle: bool,
-    cluster_by: Sequence[str],
-    seed: int,
-) -> Study:
-    """Open a source, check all that can be checked without reading X, and close it again.
+def inspect_sources(sources: Sequence[Source], job: Job) -> list[Study]:
+    """Open each source, check all that can be checked without reading X, and close it again.
 
     Raises
     ------
     dao.errors.DaoError
-        For anything that would make the write fail later.
+        For anything that would make the write fail later; for all sources at once.
     """
+    studies, errors = [], []
+    for source in sources:
+        try:
+            studies.append(_inspect(source, job))
+        except DaoError as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        listed = "\n".join(f"- {e}" for e in errors)
+        msg = f"{len(errors)} of {len(sources)} sources cannot be written:\n{listed}"
+        raise SourceError(msg) from ExceptionGroup("sources", errors)
+    return studies
+
+
+def _inspect(source: Source, job: Job) -> Study:
     with ExitStack() as stack:
         opened = open_source(source, stack)
-        obs = read_obs(source, opened, obs_columns)
+        obs = read_obs(source, opened, job)
         features = source_features(str(source.id), opened, source.feature_key)
         n_elements = opened.x.n_stored
-        for name in matrices:
+        for name in job.matrices:
             matrix = opened.matrix(name)
             if matrix.shape[0] != len(obs):
                 msg = f"{name} of {source.label} has {matrix.shape[0]} rows, obs {len(obs)}."
                 raise SourceError(msg)
             n_elements += matrix.n_stored
         table = encode_obs(str(source.id), obs)
-        rows = _row_order(source, obs, shuffle=shuffle, cluster_by=cluster_by, seed=seed)
+        rows = _row_order(source, obs, job)
         organism = _organism(source, opened)
     known = ObsTable(table.names[:0], {}, table.columns, table.categories)
     return Study(source, organism, features, rows, len(obs), known, n_elements)
 
 
-def read_obs(source: Source, opened: OpenSource, obs_columns: Sequence[str] | None) -> pd.DataFrame:
+def read_obs(source: Source, opened: OpenSource, job: Job) -> pd.DataFrame:
     """Return the obs of an open source as it will be stored, in source order."""
-    return prepare_obs(source, opened.obs, obs_columns)
+    obs = prepare_obs(source, opened.obs, job.obs_columns)
+    return conform_obs(obs, job.obs_schema, source.label)
 
 
-def _row_order(
-    source: Source, obs: pd.DataFrame, *, shuffle: bool, cluster_by: Sequence[str], seed: int
-) -> NDArray[np.int64]:
+def _row_order(source: Source, obs: pd.DataFrame, job: Job) -> NDArray[np.int64]:
     rows = np.arange(len(obs), dtype=np.int64)
     if source.subset is not None:
         if not isinstance(source.subset, str):
@@ -115,9 +125,9 @@ def _row_order(
         known = {name: column.info for name, column in columns.items()}
         check(expression, known, lambda name: columns[name].categories or ())
         rows = rows[evaluate(expression, columns, len(obs))]
-    if shuffle:
-        rows = rows[permutation(len(rows), seed, str(source.id))]
-    for column in reversed(cluster_by):
+    if job.shuffle:
+        rows = rows[permutation(len(rows), job.seed, str(source.id))]
+    for column in reversed(job.cluster_by):
         if column not in obs.columns:
             msg = f"cluster_by: obs of {source.label} has no column {column!r}."
             raise UnknownColumnError(msg + near_matches(column, obs.columns))

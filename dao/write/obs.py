@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dao.directory import parquet_footer_sha256
-from dao.errors import ArgumentError, DaoWarning, ObsTypeError, UnknownColumnError, near_matches
+from dao.errors import ObsTypeError
 from dao.format.manifest import ColumnInfo, ObsInfo
-from dao.format.obs_schema import INDEX_COLUMN, RESERVED_COLUMNS, SOURCE_ROW_COLUMN
+from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
 from dao.write.encode import file_info
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from dao.write.source import Source
-
-__all__ = ["ObsTable", "encode_obs", "prepare_obs", "write_obs"]
+__all__ = ["ObsTable", "encode_obs", "write_obs"]
 
 _ROW_GROUP = 65_536
 
@@ -51,48 +48,6 @@ class ObsTable:
 
     def __len__(self) -> int:
         return len(self.names)
-
-
-def prepare_obs(
-    source: Source, obs: pd.DataFrame, obs_columns: Sequence[str] | None
-) -> pd.DataFrame:
-    """Return obs with the renames, constants and columns that the source asks for.
-
-    Raises
-    ------
-    dao.errors.UnknownColumnError
-        If a column to rename or to keep does not exist.
-    dao.errors.ObsTypeError
-        If column names repeat.
-    """
-    obs = obs.copy(deep=False)
-    obs.columns = pd.Index([str(c) for c in obs.columns], dtype=object)
-    for new, old in source.obs.items():
-        if old not in obs.columns:
-            msg = f"obs of {source.label} has no column {old!r}.{near_matches(old, obs.columns)}"
-            raise UnknownColumnError(msg)
-        if new != old and new in obs.columns and new not in source.obs.values():
-            msg = f"obs of {source.label} has a column {new!r} already; {old!r} cannot take it."
-            raise ArgumentError(msg)
-    new_names = {old: new for new, old in source.obs.items()}
-    obs = obs.rename(columns={**_without_reserved(source, obs), **new_names})
-    for name, value in source.constants.items():
-        if name in obs.columns:
-            msg = f"{source.label}: {name!r} is a column of obs and a constant; give one."
-            raise ArgumentError(msg)
-        constant = [value] * len(obs)
-        obs[name] = pd.Categorical(constant) if isinstance(value, str) else constant
-    if not obs.columns.is_unique:
-        twice = obs.columns[obs.columns.duplicated()][0]
-        msg = f"obs of {source.label} has two columns {twice!r}. Rename one."
-        raise ObsTypeError(msg)
-    clash = next((c for c in obs.columns if c in RESERVED_COLUMNS), None)
-    if clash is not None:
-        msg = f"{source.label}: obs column {clash!r} has a name that dao uses itself."
-        raise ArgumentError(msg)
-    if obs_columns is not None:
-        obs = obs[[c for c in obs.columns if c in set(obs_columns)]]
-    return obs
 
 
 def encode_obs(dataset: str, obs: pd.DataFrame) -> ObsTable:
@@ -139,21 +94,6 @@ def write_obs(root: Path, path: str, table: ObsTable, rows: np.ndarray[Any, Any]
     )
     footer = parquet_footer_sha256(root / path)
     return ObsInfo(file_info(root, path), footer, dict(table.columns))
-
-
-def _without_reserved(source: Source, obs: pd.DataFrame) -> dict[str, str]:
-    renamed = {
-        c: f"{c.lstrip('_')}_original"
-        for c in obs.columns
-        if c in RESERVED_COLUMNS and c not in source.obs.values()
-    }
-    for old, new in renamed.items():
-        warnings.warn(
-            f"obs column {old!r} of {source.label} is stored as {new!r}: dao fills {old!r} itself.",
-            DaoWarning,
-            stacklevel=2,
-        )
-    return renamed
 
 
 def _categorical(values: pd.Series) -> tuple[pa.Array, ColumnInfo, list[str]]:

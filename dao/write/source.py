@@ -14,7 +14,7 @@ from dao.format.names import check_dataset_id
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["Source", "normalise_sources"]
+__all__ = ["Source", "check_unique", "default_id", "normalise_sources"]
 
 _SUFFIXES = (".h5ad", ".zarr", ".hdf5", ".h5")
 
@@ -37,8 +37,10 @@ class Source:
     feature_key
         The column of var that holds the feature ids; the index (var_names) if not given.
     obs
-        Store column -> source column: renames, as in ``{"cell_type": "Celltype"}``. Columns
-        that are not named keep their names.
+        Store column -> source column: renames, as in ``{"cell_type": "Celltype"}``; or -> (source
+        column, values), as in ``{"sex": ("Sex", {"M": "male", "F": "female"})}``, which renames
+        values too. None as a new value stands for missing. Columns and values that are not named
+        keep their names.
     constants
         Column -> value for all cells of this study, as in ``{"tissue": "pancreas"}``.
     subset
@@ -56,7 +58,7 @@ class Source:
     organism: str | None = None
     layer: str | None = None
     feature_key: str | None = None
-    obs: Mapping[str, str] = field(default_factory=dict)
+    obs: Mapping[str, str | tuple[str, Mapping[Any, Any]]] = field(default_factory=dict)
     constants: Mapping[str, Any] = field(default_factory=dict)
     subset: str | None = None
 
@@ -105,7 +107,7 @@ def normalise_sources(
     result = [
         replace(
             source,
-            id=check_dataset_id(source.id if source.id is not None else _default_id(source, i)),
+            id=check_dataset_id(source.id if source.id is not None else default_id(source, i)),
             organism=source.organism if source.organism is not None else organism,
             layer=source.layer if source.layer is not None else layer,
             feature_key=source.feature_key if source.feature_key is not None else feature_key,
@@ -166,7 +168,8 @@ def _as_source(value: Any, key: object = None) -> Source:
     return replace(source, id=check_dataset_id(key))
 
 
-def _default_id(source: Source, place: int) -> str:
+def default_id(source: Source, place: int) -> str:
+    """Return the id of a source that says none: its file name without suffix, or its place."""
     if isinstance(source.path, str | os.PathLike):
         name = Path(source.path).name
         suffix = next((s for s in _SUFFIXES if name.lower().endswith(s)), "")

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from dao.errors import ArgumentError
-from dao.format.encodings import PROFILES
-from dao.sizes import parse_bytes
-from dao.write.commit import commit, garbage, remove_all, write_lock
-from dao.write.generation import Job, write_generation
-from dao.write.inspect import inspect_source
-from dao.write.progress import progress_report
+from dao.write.job import make_job
+from dao.write.run import plan_sources, write_sources
 from dao.write.source import normalise_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from dao.store import Store
+    from dao.write.plan import WritePlan
 
-__all__ = ["write_store"]
+__all__ = ["plan_store", "write_store"]
 
 
 def write_store(
@@ -32,12 +25,13 @@ def write_store(
     sources: Any,
     *,
     organism: str | None = None,
-    features: str | Sequence[str] = "outer",
+    features: Any = "outer",
     feature_key: str | None = None,
     layer: str | None = None,
     layers: Sequence[str] = (),
     obsm: Sequence[str] = (),
     obs_columns: Sequence[str] | None = None,
+    obs_schema: Mapping[str, Any] | None = None,
     shuffle: bool = True,
     cluster_by: str | Sequence[str] | None = None,
     seed: int = 0,
@@ -62,8 +56,10 @@ def write_store(
         ``obs["organism"]`` if None, else "unknown".
     features
         ``"outer"``: every feature of any study; ``"inner"``: those that all studies of an
-        organism share; or the wanted ids, in the order wanted. Genes that a study did not
-        measure are zero in X and known as not measured.
+        organism share; or the wanted ones in the order wanted: ids, a DataFrame, a store, or a
+        path (GTF, parquet, csv, one id per line, a store). `dao.Features` says more, as aliases;
+        a dict gives each organism its own. Genes that a study did not measure are zero in X and
+        known as not measured.
     feature_key
         Column of var with the feature ids; var_names if None. Version suffixes of Ensembl ids
         are cut, columns with the same id are summed.
@@ -73,6 +69,10 @@ def write_store(
         Further matrices to store. Layers are aligned like X.
     obs_columns
         Columns of obs to keep; all if None.
+    obs_schema
+        Column -> `dao.ObsColumn` or a dtype, as in ``{"cell_type": "category"}``: what obs must
+        be, and which columns are kept. The store remembers it, and holds appended studies to it.
+        If None, the columns of the studies are united.
     shuffle
         Bring the rows of each dataset into a random order, so that consecutive rows are a
         fair sample. ``obs["_source_row"]`` remembers where each row was.
@@ -110,68 +110,46 @@ def write_store(
     >>> store.shape
     (3, 3)
     """
-    root = _check_path(path, client, storage_options)
-    for name, value, allowed in (
-        ("profile", profile, tuple(PROFILES)),
-        ("mode", mode, ("create", "append", "overwrite")),
-    ):
-        if value not in allowed:
-            msg = f"{name}={value!r}: give one of {', '.join(map(repr, allowed))}."
-            raise ArgumentError(msg)
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-        msg = f"seed={seed!r}: give a whole number of at least 0."
-        raise ArgumentError(msg)
-    job = Job(
-        root=root,
-        generation=1,
-        matrices=(
-            *(f"layers/{n}" for n in _names("layers", layers)),
-            *(f"obsm/{n}" for n in _names("obsm", obsm)),
-        ),
-        obs_columns=None if obs_columns is None else _names("obs_columns", obs_columns),
-        shuffle=bool(shuffle),
-        cluster_by=() if cluster_by is None else _names("cluster_by", cluster_by),
-        seed=int(seed),
+    job = make_job(
+        _check_path(path, client, storage_options),
+        layers=layers,
+        obsm=obsm,
+        obs_columns=obs_columns,
+        obs_schema=obs_schema,
+        shuffle=shuffle,
+        cluster_by=cluster_by,
+        seed=seed,
         profile=profile,
-        memory=parse_bytes(memory),
+        memory=memory,
+        mode=mode,
     )
     given = normalise_sources(sources, organism=organism, layer=layer, feature_key=feature_key)
-    studies = [
-        inspect_source(
-            source,
-            matrices=job.matrices,
-            obs_columns=job.obs_columns,
-            shuffle=job.shuffle,
-            cluster_by=job.cluster_by,
-            seed=int(seed),
-        )
-        for source in given
-    ]
-    with write_lock(root, mode=mode) as before:
-        if before is not None:
-            job = replace(job, generation=before.generation + 1)
-        base = before if mode == "append" else None
-        with progress_report(show=progress) as report:
-            manifest = write_generation(job, studies, features, base, before, report)
-        commit(root, manifest)
-        if mode == "overwrite":
-            remove_all(garbage(root, manifest, old_generations=True))
+    write_sources(job, given, features, progress=progress)
     from dao.load import load_store
 
-    return load_store(root)
+    return load_store(job.root)
 
 
-def _names(argument: str, names: str | Iterable[str]) -> tuple[str, ...]:
-    listed = (names,) if isinstance(names, str) else tuple(names)
-    if not all(isinstance(n, str) and n for n in listed) or len(set(listed)) != len(listed):
-        msg = f"{argument}={names!r}: give different names as strings."
-        raise ArgumentError(msg)
-    if argument in {"layers", "obsm"} and any("/" in n or n.startswith(".") for n in listed):
-        msg = (
-            f"{argument}={names!r}: a name that becomes a folder cannot hold '/' or begin with '.'."
-        )
-        raise ArgumentError(msg)
-    return listed
+def plan_store(
+    path: str | os.PathLike[str],
+    sources: Any,
+    *,
+    organism: str | None = None,
+    features: Any = "outer",
+    feature_key: str | None = None,
+    layer: str | None = None,
+    **options: Any,
+) -> WritePlan:
+    """Return what `write_store` would write with the same arguments; nothing is written.
+
+    Raises
+    ------
+    dao.errors.DaoError
+        For everything that would stop the write before matrices are read.
+    """
+    job = make_job(_check_path(path, None, None), **options)
+    given = normalise_sources(sources, organism=organism, layer=layer, feature_key=feature_key)
+    return plan_sources(job, given, features)
 
 
 def _check_path(

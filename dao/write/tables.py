@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dao.write.align import measured_table
 from dao.write.encode import file_info
+from dao.write.measured import count_matching, dropped_table, measured_table
 from dao.write.obs import encode_obs, write_obs
 
 if TYPE_CHECKING:
@@ -16,20 +17,35 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from dao.format.manifest import FileInfo, ObsInfo
+    from dao.format.manifest import FileInfo, MatchingInfo, ObsInfo
     from dao.write.inspect import Study
 
-__all__ = ["write_table", "write_tables", "write_text"]
+__all__ = ["WrittenTables", "write_table", "write_tables", "write_text"]
+
+
+@dataclass(frozen=True)
+class WrittenTables:
+    """The tables of a study on disk; see `dao.format.manifest.DatasetInfo`."""
+
+    obs: ObsInfo
+    features: FileInfo
+    n_measured: int
+    matching: MatchingInfo
+    dropped: FileInfo | None
 
 
 def write_tables(
     root: Path, path: str, study: Study, space: pd.Index, table: pd.DataFrame
-) -> tuple[ObsInfo, FileInfo, int]:
-    """Write obs and the measured features of a study; return also how many these are."""
+) -> WrittenTables:
+    """Write obs, the measured features of a study, and what of it was dropped."""
     encoded = encode_obs(study.id, table)
     obs = write_obs(root, f"{path}/obs.parquet", encoded, study.rows)
     measured = measured_table(study.features, space)
-    return obs, write_table(root, f"{path}/features.parquet", measured), len(measured)
+    features = write_table(root, f"{path}/features.parquet", measured)
+    left_out = dropped_table(study.features, space)
+    dropped = write_table(root, f"{path}/dropped.parquet", left_out) if len(left_out) else None
+    matching = count_matching(study.features, space)
+    return WrittenTables(obs, features, len(measured), matching, dropped)
 
 
 def write_table(root: Path, path: str, table: pd.DataFrame) -> FileInfo:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dao.errors import ArgumentError, UnknownFeatureError, near_matches
+from dao.errors import ArgumentError
 from dao.format.names import cut_version
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from dao.backend import Reader
 
-__all__ = ["FeatureTables", "choose_features", "wanted_ids"]
+__all__ = ["FeatureTables", "wanted_ids"]
 
 
 class FeatureTables:
@@ -37,29 +37,6 @@ class FeatureTables:
             ids = pd.Index(table.pop("feature_id").tolist(), dtype=object)
             self._known[path] = table.set_index(ids)
         return self._known[path]
-
-
-def choose_features(ids: Iterable[str], missing: str, known: pd.Index) -> pd.Index:
-    """Return the features of `dao.Store.select_features`, in the order asked for.
-
-    Parameters
-    ----------
-    known
-        Those that are there.
-    """
-    if missing not in {"error", "zero"}:
-        msg = f"missing={missing!r}: give 'error' or 'zero'."
-        raise ArgumentError(msg)
-    wanted = wanted_ids(ids)
-    absent = wanted[~wanted.isin(known)]
-    if len(absent) and missing == "error":
-        msg = (
-            f"{len(absent)} of {len(wanted)} features are not in the store, first "
-            f"{absent[0]!r}.{near_matches(absent[0], known[:20_000])} Fill them with zeros by "
-            "missing='zero'."
-        )
-        raise UnknownFeatureError(msg)
-    return wanted
 
 
 def wanted_ids(ids: Iterable[str]) -> pd.Index:

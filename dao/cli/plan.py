@@ -1,0 +1,80 @@
+"""What ``dao write --dry-run`` and ``dao info --features`` tell, as tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from dao.cli.terminal import console, printable, table
+from dao.features import matching_table
+from dao.write.measured import count_matching
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+    from dao.write.plan import WritePlan
+
+__all__ = ["matching_rows", "show_plan"]
+
+
+def show_plan(plan: WritePlan, store: str) -> None:
+    """Print what would be written."""
+    to = console()
+    n_obs = sum(len(s.rows) for s in plan.studies)
+    verb = {"create": "written", "append": "appended", "overwrite": "written anew"}[plan.job.mode]
+    to.print(Text(f"{printable(store)}: {n_obs:,} cells would be {verb}", "bold"), soft_wrap=True)
+    for part in (_studies(plan), matching_rows(_matching(plan)), _columns(plan)):
+        if part.row_count:
+            to.print(part, end="")
+
+
+def matching_rows(matching: pd.DataFrame) -> Table:
+    """Return the rows of `dao.Store.matching` as a table; columns of zeros are left out."""
+    always = ("columns", "matched", "missing")
+    shown = [c for c in matching.columns if c in always or matching[c].fillna(0).any()]
+    result = table("dataset", *(f">{c.replace('_', ' ')}" for c in shown))
+    for dataset, row in matching[shown].iterrows():
+        result.add_row(printable(dataset), *(_count(v) for v in row))
+    return result
+
+
+def _studies(plan: WritePlan) -> Table:
+    result = table("dataset", "source", "organism", ">cells", ">of", ">features")
+    for study in plan.studies:
+        result.add_row(
+            printable(study.id),
+            printable(study.source.label),
+            printable(study.organism),
+            f"{len(study.rows):,}",
+            f"{study.n_source_rows:,}",
+            f"{len(plan.space(study)):,}",
+        )
+    return result
+
+
+def _matching(plan: WritePlan) -> pd.DataFrame:
+    rows = []
+    for study in plan.studies:
+        space = plan.space(study)
+        n_measured = study.features.ids.dropna().unique().isin(space).sum()
+        counts = count_matching(study.features, space)
+        rows.append((study.id, counts, int(n_measured), len(space)))
+    return matching_table(rows)
+
+
+def _columns(plan: WritePlan) -> Table:
+    result = table("obs column", "kind", "in", ">categories")
+    for name, info in plan.obs_columns.items():
+        having = [s.id for s in plan.studies if name in s.obs.columns]
+        categories = plan.categories.get(name)
+        kind = info.dtype if info.kind in {"int", "float", "other"} else info.kind
+        where = "all" if len(having) == len(plan.studies) else ", ".join(having)
+        n_categories = "" if categories is None else f"{len(categories):,}"
+        result.add_row(printable(name), kind, printable(where), n_categories)
+    return result
+
+
+def _count(value: object) -> str:
+    return "" if value is None or str(value) == "<NA>" else f"{value:,}"

@@ -1,0 +1,141 @@
+"""Declared obs columns: what a store demands of the obs of every study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dao.errors import ArgumentError, near_matches
+from dao.format.obs_schema import RESERVED_COLUMNS
+
+__all__ = ["DTYPES", "ObsColumn", "parse_obs_schema"]
+
+_NUMBERS = (
+    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64",
+)  # fmt: skip
+DTYPES = ("category", "string", "bool", *_NUMBERS)
+_OTHER_NAMES = {"categorical": "category", "str": "string", "int": "int64", "float": "float64"}
+
+
+@dataclass(frozen=True)
+class ObsColumn:
+    """What a store demands of an obs column.
+
+    Parameters
+    ----------
+    dtype
+        ``"category"``, ``"string"``, ``"bool"``, or a number as ``"int32"`` or ``"float32"``;
+        as the studies have it if None.
+    values
+        The values that are allowed; of a category in the order of its codes.
+    default
+        For cells without a value, and for studies without the column.
+    required
+        Whether every study must have the column, or a constant in its place.
+    ordered
+        Whether the values of a category have an order.
+
+    Examples
+    --------
+    >>> ObsColumn("category", values=["early", "late"], ordered=True).values
+    ('early', 'late')
+    """
+
+    dtype: str | None = None
+    values: tuple[Any, ...] | None = None
+    default: Any = None
+    required: bool = False
+    ordered: bool = False
+
+    def __post_init__(self) -> None:
+        """Bring to one form, and refuse what contradicts itself."""
+        if self.dtype is not None:
+            object.__setattr__(self, "dtype", _OTHER_NAMES.get(self.dtype, self.dtype))
+        if self.values is not None:
+            object.__setattr__(self, "values", _listed(self.values))
+        problem = self._problem()
+        if problem:
+            raise ArgumentError(problem)
+
+    def _problem(self) -> str | None:
+        if self.dtype is not None and self.dtype not in DTYPES:
+            return f"there is no dtype {self.dtype!r}.{near_matches(self.dtype, DTYPES)}"
+        if not (isinstance(self.required, bool) and isinstance(self.ordered, bool)):
+            return "required and ordered must be true or false"
+        if self.ordered and (self.dtype != "category" or not self.values):
+            return "ordered needs dtype='category' and values"
+        for value in (*(self.values or ()), *([] if self.default is None else [self.default])):
+            if not self._fits(value):
+                return f"{value!r} is no value of dtype {self.dtype!r}"
+        if self.values is not None and self.default is not None and self.default not in self.values:
+            return f"the default {self.default!r} is not among the values"
+        return None
+
+    def _fits(self, value: Any) -> bool:
+        if self.dtype in {"category", "string"}:
+            return isinstance(value, str)
+        if self.dtype == "bool":
+            return isinstance(value, bool)
+        if self.dtype is None:
+            return isinstance(value, str | bool | int | float)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        dtype = np.dtype(self.dtype)
+        return dtype.kind == "f" or (value == int(value) and np.can_cast(_min_type(value), dtype))
+
+
+def parse_obs_schema(given: object) -> tuple[dict[str, ObsColumn], list[str]]:
+    """Return declared columns by name, and every problem that they have.
+
+    Parameters
+    ----------
+    given
+        Column -> an `ObsColumn`, a dtype, or a dict of the arguments of `ObsColumn`.
+    """
+    if not isinstance(given, Mapping):
+        return {}, [f"must map columns to what they are, not {type(given).__name__}"]
+    columns: dict[str, ObsColumn] = {}
+    problems = []
+    for name, what in given.items():
+        if not isinstance(name, str) or not name or name in RESERVED_COLUMNS:
+            problems.append(f"{name!r} cannot be the name of a column")
+            continue
+        try:
+            columns[name] = _column(what)
+        except ArgumentError as error:
+            problems.append(f"{name}: {error}")
+    return columns, problems
+
+
+def _column(what: object) -> ObsColumn:
+    if isinstance(what, ObsColumn):
+        return what
+    if isinstance(what, str):
+        return ObsColumn(what)
+    if not isinstance(what, Mapping):
+        msg = f"give a dtype or a table of dtype, values, default, required, ordered, not {what!r}"
+        raise ArgumentError(msg)
+    allowed = ObsColumn.__dataclass_fields__
+    unknown = [k for k in what if k not in allowed]
+    if unknown:
+        msg = f"unknown key {unknown[0]!r}.{near_matches(unknown[0], allowed)}"
+        raise ArgumentError(msg)
+    return ObsColumn(**what)
+
+
+def _listed(values: Any) -> tuple[Any, ...]:
+    if isinstance(values, str) or not isinstance(values, list | tuple | np.ndarray):
+        msg = f"values must be a list, not {values!r}"
+        raise ArgumentError(msg)
+    listed = tuple(v.item() if isinstance(v, np.generic) else v for v in values)
+    if len(set(map(repr, listed))) != len(listed):
+        msg = "values names some twice"
+        raise ArgumentError(msg)
+    return listed
+
+
+def _min_type(value: float) -> np.dtype[Any]:
+    return np.min_scalar_type(int(value))

@@ -1,0 +1,90 @@
+"""Read a recipe: all of it is checked before any source is opened."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dao.errors import RecipeError
+from dao.recipe.check import OPTIONS, Problems, check_recipe, usable_entries
+from dao.recipe.features import expand_features
+from dao.recipe.sources import expand_sources
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from dao.write.source import Source
+
+__all__ = ["Recipe", "read_recipe"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A store to be written; ``dao.write_store(r.store, r.sources, **r.options)`` writes it.
+
+    Attributes
+    ----------
+    store
+        Where, or None if the recipe does not say.
+    sources
+        A source for every file.
+    options
+        Further arguments of `dao.write_store`.
+    """
+
+    store: Path | None
+    sources: tuple[Source, ...]
+    options: Mapping[str, Any]
+
+
+def read_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """Read and check a recipe in TOML.
+
+    Paths in it are relative to its folder. Its keys are the arguments of `dao.write_store`,
+    ``store``, ``[defaults]`` for all sources, and a ``[[source]]`` for each path or pattern.
+
+    Raises
+    ------
+    dao.errors.RecipeError
+        With every unknown key, wrong value and missing file.
+
+    Examples
+    --------
+    >>> recipe = tmp_path / "atlas.toml"
+    >>> _ = (tmp_path / "gut.h5ad").write_bytes(b"")
+    >>> _ = recipe.write_text('''
+    ... store = "atlas.dao"
+    ... organism = "human"
+    ... [[source]]
+    ... path = "*.h5ad"
+    ... obs = {cell_type = "Celltype"}
+    ... ''')
+    >>> read = read_recipe(recipe)
+    >>> read.store.name, [s.path.name for s in read.sources], read.options
+    ('atlas.dao', ['gut.h5ad'], {'organism': 'human'})
+    """
+    path = Path(path)
+    content = _load(path)
+    problems = Problems(str(path))
+    check_recipe(content, problems)
+    options = {k: v for k, v in content.items() if k in OPTIONS}
+    if isinstance(options.get("features"), str | list | dict):
+        options["features"] = expand_features(options["features"], path.parent, problems)
+    sources = expand_sources(usable_entries(content, problems), path.parent, problems)
+    problems.raise_if_any()
+    store = content.get("store")
+    return Recipe(None if store is None else path.parent / store, tuple(sources), options)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        msg = f"There is no recipe {path} ({error.strerror})."
+        raise RecipeError(msg) from error
+    except ValueError as error:
+        msg = f"{path} is no TOML: {error}."
+        raise RecipeError(msg) from error

@@ -1,0 +1,77 @@
+"""Blocks of consecutive items in a random order: what all block-wise samplers share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dao.errors import ArgumentError
+from dao.samplers.rng import permutation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Blocks", "check_lengths", "narrow", "shuffled_blocks"]
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """A stream of blocks.
+
+    Attributes
+    ----------
+    order
+        int64: the blocks, in stream order; block b begins with item ``b * size``.
+    ends
+        int64, one more than blocks: where each begins in the stream, and the stream's length.
+    size
+        Consecutive items in a block (the last may have fewer).
+    """
+
+    order: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    size: int
+
+    def touched(self, low: int, high: int) -> slice:
+        """Return which blocks, in stream order, hold places ``low`` to ``high`` of the stream."""
+        first = int(np.searchsorted(self.ends, low, side="right")) - 1
+        last = int(np.searchsorted(self.ends, high, side="left"))
+        return slice(first, last)
+
+    def items(self, low: int, high: int) -> NDArray[np.int64]:
+        """Return the items at places ``low`` to ``high``, where each item comes once."""
+        here = self.touched(low, high)
+        starts = self.order[here] * self.size
+        lengths = np.diff(self.ends[here.start : here.stop + 1])
+        first = np.cumsum(lengths) - lengths
+        items = np.repeat(starts - first, lengths) + np.arange(int(lengths.sum()))
+        skipped = low - int(self.ends[here.start]) if len(starts) else 0
+        return items[skipped : skipped + high - low]
+
+
+def shuffled_blocks(n: int, size: int, *key: int | str) -> Blocks:
+    """Return ``n`` items in blocks of ``size``, in a random order that depends on ``key``."""
+    order = permutation(-(-n // size), *key)
+    lengths = np.minimum(size, n - order * size)
+    return Blocks(order, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), size)
+
+
+def narrow(rows: NDArray[Any], n: int) -> NDArray[np.unsignedinteger]:
+    """Return rows, all below ``n``, in 4 bytes each where that suffices."""
+    return rows.astype(np.uint32 if n <= 1 << 32 else np.uint64)
+
+
+def check_lengths(**lengths: int) -> None:
+    """Refuse numbers of rows that are below 1.
+
+    Raises
+    ------
+    dao.errors.ArgumentError
+        With the name and the value.
+    """
+    for name, value in lengths.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            msg = f"{name}={value!r}: give a whole number of rows, at least 1."
+            raise ArgumentError(msg)

@@ -1,0 +1,117 @@
+"""What a study measured of a feature space, and what of the study has no place in it."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from dao.errors import DaoWarning
+from dao.format.manifest import MatchingInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dao.write.align import SourceFeatures
+
+__all__ = ["count_matching", "dropped_table", "measured_table", "warn_of_gaps"]
+
+
+def measured_table(source: SourceFeatures, space: pd.Index) -> pd.DataFrame:
+    """Return what a study measured.
+
+    These are ``position`` in the space, how many of the study's columns were summed there, what
+    it called them where that was not the id, and its own columns of var (of the first such
+    column).
+    """
+    targets = source.targets(space)
+    kept = np.flatnonzero(targets >= 0)
+    order = kept[np.argsort(targets[kept], kind="stable")]
+    positions, first, counts = np.unique(targets[order], return_index=True, return_counts=True)
+    table = pd.DataFrame({"position": positions.astype(np.int32), "n_summed": counts})
+    names = source.names[order[first]]
+    if not names.equals(space[positions]):
+        table["source_name"] = names.to_numpy(object)
+    own = source.var.iloc[order[first]].reset_index(drop=True)
+    own.columns = [f"var:{c}" for c in own.columns]
+    return pd.concat([table, _storable(own)], axis=1)
+
+
+def count_matching(source: SourceFeatures, space: pd.Index) -> MatchingInfo:
+    """Return how many columns of a study were matched, by what, and how many were not."""
+    how = Counter(_reasons(source, space).tolist())
+    return MatchingInfo(
+        len(source.names), *(how[h] for h in ("id", "symbol", "alias", "unknown", "ambiguous"))
+    )
+
+
+def dropped_table(source: SourceFeatures, space: pd.Index) -> pd.DataFrame:
+    """Return the columns of a study that have no place: their names, why, and for what they stand.
+
+    The features that an ambiguous name stands for are joined by ``|``.
+    """
+    reasons = _reasons(source, space)
+    dropped = np.flatnonzero((reasons == "unknown") | (reasons == "ambiguous"))
+    names = source.names[dropped]
+    candidates = ["|".join(source.matching.candidates.get(n, ())) or None for n in names]
+    columns = {"name": names, "reason": reasons[dropped], "candidates": candidates}
+    return pd.DataFrame(columns, dtype=object)
+
+
+def warn_of_gaps(
+    organism: str, sources: Sequence[SourceFeatures], others: pd.Index, space: pd.Index
+) -> None:
+    """Warn of studies that share nothing with all others, and of names that are ambiguous.
+
+    Parameters
+    ----------
+    others
+        Features that studies already in the store measured; empty for a new store.
+    """
+    shared = Counter(i for s in sources for i in s.ids.dropna().unique())
+    for source in sources:
+        own = source.ids.dropna().unique()
+        alone = not own.isin(others).any() and all(shared[i] == 1 for i in own)
+        if len(own) and alone and (len(sources) > 1 or len(others)):
+            _warn(
+                f"Dataset {source.dataset!r} has no feature in common with the others (organism: "
+                f"{organism}): it has {', '.join(map(repr, source.names[:2]))}. Do they use "
+                "different ids? Name the right column of var with feature_key=, or match by "
+                "symbol with features=dao.Features(...)."
+            )
+        several = dropped_table(source, space).query("reason == 'ambiguous'")
+        if len(several):
+            name, candidates = several.iloc[0][["name", "candidates"]]
+            _warn(
+                f"{source.dataset!r} has names that stand for several features, and are left out "
+                f"({len(several)}): {name!r} for {candidates.replace('|', ', ')}. Decide with "
+                f"dao.Features(..., aliases={{{name!r}: ...}})."
+            )
+
+
+def _reasons(
+    source: SourceFeatures, space: pd.Index
+) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+    how = source.matching.how.copy()
+    how[(source.targets(space) < 0) & (how != "ambiguous")] = "unknown"
+    return how
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, DaoWarning, stacklevel=2)
+
+
+def _storable(table: pd.DataFrame) -> pd.DataFrame:
+    """Return var columns as parquet can hold them; what it cannot becomes text."""
+    result = {}
+    for name in table.columns:
+        values = table[name]
+        kind = pd.api.types.infer_dtype(values, skipna=True)
+        if kind.startswith("mixed") or kind in {"complex", "bytes"}:
+            result[name] = values.map(str, na_action="ignore")
+        else:
+            result[name] = values
+    return pd.DataFrame(result, index=table.index)

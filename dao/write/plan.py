@@ -1,0 +1,131 @@
+"""The plan: everything about a new generation that is known before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from dao.directory import StoreDirectory
+from dao.errors import ArgumentError
+from dao.features.reference import references
+from dao.format.obs_schema import VIRTUAL_COLUMNS, unite_categories, unite_columns
+from dao.write.align import build_space
+from dao.write.measured import warn_of_gaps
+from dao.write.source import check_unique
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dao.format.manifest import ColumnInfo, Manifest
+    from dao.write.inspect import Study
+    from dao.write.job import Job
+
+__all__ = ["WritePlan", "make_plan"]
+
+
+@dataclass(frozen=True)
+class WritePlan:
+    """What will be written.
+
+    Attributes
+    ----------
+    studies
+        Their features matched to the spaces.
+    spaces
+        Organism -> table of its features, also of organisms that only the store has so far.
+    obs_columns, categories
+        The obs columns of the whole store, and the categories of the categorical ones.
+    base
+        The generation that is appended to, if any.
+    """
+
+    job: Job
+    studies: tuple[Study, ...]
+    spaces: Mapping[str, pd.DataFrame]
+    obs_columns: Mapping[str, ColumnInfo]
+    categories: Mapping[str, Sequence[str]]
+    base: Manifest | None
+
+    def space(self, study: Study) -> pd.Index:
+        """Return the ids of the features that a study is aligned to."""
+        ids: pd.Index = pd.Index(self.spaces[study.organism]["feature_id"], dtype=object)
+        return ids
+
+
+def make_plan(
+    job: Job, studies: Sequence[Study], features: Any, base: Manifest | None
+) -> WritePlan:
+    """Unite features and obs columns of studies, and of the store that is appended to.
+
+    Parameters
+    ----------
+    features
+        As of `dao.write_store`.
+
+    Raises
+    ------
+    dao.errors.DaoError
+        If they cannot be united.
+    """
+    old = base.datasets if base else ()
+    check_unique([*(d.id for d in old), *(s.id for s in studies)])
+    spaces, matched = _align(job, studies, features, base)
+    obs_columns, categories = _unite_obs(job, matched, base)
+    return WritePlan(job, tuple(matched), spaces, obs_columns, categories, base)
+
+
+def _align(
+    job: Job, studies: Sequence[Study], features: Any, base: Manifest | None
+) -> tuple[dict[str, pd.DataFrame], list[Study]]:
+    spaces = {}
+    if base is not None:
+        directory = StoreDirectory(job.root)
+        spaces = {s.organism: directory.table(s.file.path).to_pandas() for s in base.feature_spaces}
+    found: dict[str, Study] = {}
+    wanted = references(features, dict.fromkeys(s.organism for s in studies))
+    for organism, reference in wanted.items():
+        own = [s for s in studies if s.organism == organism]
+        existing = spaces.get(organism)
+        table, matched = build_space(organism, [s.features for s in own], reference, existing)
+        spaces[organism] = table
+        others = [] if existing is None else existing["feature_id"]
+        space = pd.Index(table["feature_id"], dtype=object)
+        warn_of_gaps(organism, matched, pd.Index(others, dtype=object), space)
+        pairs = zip(own, matched, strict=True)
+        found.update({study.id: replace(study, features=f) for study, f in pairs})
+    return spaces, [found[s.id] for s in studies]
+
+
+def _unite_obs(
+    job: Job, studies: Sequence[Study], base: Manifest | None
+) -> tuple[dict[str, ColumnInfo], dict[str, list[str]]]:
+    columns: dict[str, dict[str, ColumnInfo]] = {}
+    for dataset in base.datasets if base else ():
+        for name, info in dataset.obs.columns.items():
+            columns.setdefault(name, {})[dataset.id] = info
+    categories: dict[str, dict[str, Sequence[str]]] = {}
+    if base is not None:
+        directory = StoreDirectory(job.root)
+        known = directory.table(base.vocabulary.path).to_pandas()
+        for name, values in known.groupby("column", sort=False)["category"]:
+            categories[str(name)] = {"the store": list(values)}
+    for study in studies:
+        for name, info in study.obs.columns.items():
+            columns.setdefault(name, {})[study.id] = info
+            if name in study.obs.categories:
+                categories.setdefault(name, {})[study.id] = study.obs.categories[name]
+    n_datasets = len(studies) + (len(base.datasets) if base else 0)
+    united = {n: unite_columns(n, infos, n_datasets) for n, infos in columns.items()}
+    merged = {
+        n: unite_categories(n, categories.get(n, {}), ordered=info.ordered)
+        for n, info in united.items()
+        if info.kind == "categorical"
+    }
+    if job.obs_columns is not None:
+        missing = [c for c in job.obs_columns if c not in united and c not in VIRTUAL_COLUMNS]
+        if missing:
+            msg = f"obs_columns: no source has a column {missing[0]!r}."
+            raise ArgumentError(msg)
+    return united, merged

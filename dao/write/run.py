@@ -1,0 +1,79 @@
+"""Run a job: plan it, write it, commit it; or only plan it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from dao.directory import StoreDirectory
+from dao.errors import ArgumentError
+from dao.format.manifest import MANIFEST_NAME
+from dao.write.commit import check_target, commit, garbage, remove_all, write_lock
+from dao.write.generation import write_generation
+from dao.write.inspect import inspect_sources
+from dao.write.plan import WritePlan, make_plan
+from dao.write.progress import progress_report
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dao.format.manifest import Manifest
+    from dao.write.job import Job
+    from dao.write.source import Source
+
+__all__ = ["plan_sources", "write_sources"]
+
+
+def write_sources(job: Job, sources: Sequence[Source], features: Any, *, progress: bool) -> None:
+    """Write sources into the job's store, in one commit."""
+    # Sources are looked at before the lock: what is wrong with them leaves no trace on disk.
+    job = _with_stored_schema(job)
+    studies = inspect_sources(sources, job)
+    with write_lock(job.root, mode=job.mode) as before:
+        if before is not None:
+            job = replace(job, generation=before.generation + 1)
+        plan = make_plan(job, studies, features, before if job.mode == "append" else None)
+        with progress_report(show=progress) as report:
+            manifest = write_generation(plan, before, report)
+        commit(job.root, manifest)
+        if job.mode == "overwrite":
+            remove_all(garbage(job.root, manifest, old_generations=True))
+
+
+def plan_sources(job: Job, sources: Sequence[Source], features: Any) -> WritePlan:
+    """Return what `write_sources` would write; the disk stays as it is.
+
+    Raises
+    ------
+    dao.errors.DaoError
+        For everything that would stop the write before X is read.
+    """
+    check_target(job.root, job.mode)
+    job = _with_stored_schema(job)
+    return make_plan(job, inspect_sources(sources, job), features, _appended_to(job))
+
+
+def _appended_to(job: Job) -> Manifest | None:
+    if job.mode != "append" or not (job.root / MANIFEST_NAME).is_file():
+        return None
+    return StoreDirectory(job.root).manifest
+
+
+def _with_stored_schema(job: Job) -> Job:
+    """Hold appended studies to the schema of the store."""
+    base = _appended_to(job)
+    if base is None or (base.obs_schema is None and job.obs_schema is None):
+        return job
+    if base.obs_schema is None:
+        msg = (
+            f"{job.root} was written without an obs_schema, which its studies need not follow. "
+            "Leave it out, or write the store anew."
+        )
+        raise ArgumentError(msg)
+    if job.obs_schema is not None and job.obs_schema != base.obs_schema:
+        msg = f"obs_schema= differs from that of {job.root}. Leave it out: the store has its own."
+        raise ArgumentError(msg)
+    if job.obs_columns is not None:
+        msg = f"{job.root} has an obs_schema, which says which columns are kept: no obs_columns=."
+        raise ArgumentError(msg)
+    return replace(job, obs_schema=base.obs_schema)

@@ -1,0 +1,226 @@
+"""Columns and values renamed, and obs held to what a store declares."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+import dao
+from dao import errors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Write = Any
+
+
+def study(**obs: Any) -> ad.AnnData:
+    """Return a study with these obs columns."""
+    n_obs = len(next(iter(obs.values())))
+    x = np.ones((n_obs, 2), np.float32)
+    names = [f"c{i}" for i in range(n_obs)]
+    return ad.AnnData(x, obs=pd.DataFrame(obs, index=names), var=pd.DataFrame(index=["A", "B"]))
+
+
+def column(store: dao.Store, name: str, dataset: str | None = None) -> list[Any]:
+    """Return a column with the rows as they were in the source; None where it is missing."""
+    obs = store.obs if dataset is None else store.obs[store.obs["dataset"] == dataset]
+    values = obs.sort_values("_source_row")[name]
+    return [None if pd.isna(v) else v for v in values]
+
+
+# --- values of a source -------------------------------------------------------------------------
+
+
+def test_values_are_renamed(write: Write) -> None:
+    """Text, categories, numbers and booleans become the store's values; others stay."""
+    a = study(
+        Sex=pd.Categorical(["M", "F", None, "M"]),
+        label=["b", "t", "t", "nk"],
+        code=[0, 1, 1, 0],
+        flag=[True, False, True, True],
+    )
+    renames = {
+        "sex": ("Sex", {"M": "male", "F": "female"}),
+        "cell_type": ("label", {"b": "B cell", "nk": None}),
+        "stage": ("code", {0: "early", "1": "late"}),
+        "healthy": ("flag", {True: "yes", False: "no"}),
+    }
+    store = write({"a": dao.Source(a, obs=renames)})
+    assert column(store, "sex") == ["male", "female", None, "male"]
+    assert column(store, "cell_type") == ["B cell", "t", "t", None]
+    assert column(store, "stage") == ["early", "late", "late", "early"]
+    assert column(store, "healthy") == ["yes", "no", "yes", "yes"]
+    assert store.obs_columns == tuple(renames)
+    assert isinstance(store.obs["stage"].dtype, pd.CategoricalDtype)
+
+
+def test_order_of_categories_is_kept(write: Write) -> None:
+    """Merged categories keep their order, unless merging contradicts it."""
+    stages = pd.Categorical(["c", "a", "b"], categories=["a", "b", "c"], ordered=True)
+    a = study(stage=stages, other=stages)
+    source = dao.Source(
+        a,
+        obs={"stage": ("stage", {"a": "early", "b": "early"}),
+             "other": ("other", {"a": "x", "c": "x"})},
+    )  # fmt: skip
+    store = write({"a": source})
+    assert store.obs["stage"].dtype == pd.CategoricalDtype(["early", "c"], ordered=True)
+    assert not store.obs["other"].dtype.ordered
+    assert column(store, "other") == ["x", "x", "b"]
+
+
+def test_one_column_may_become_two(write: Write) -> None:
+    """A source column gives several store columns, each with its own values."""
+    a = study(batch=["CO_EPI", "TI_IMM"])
+    obs = {"batch": "batch", "site": ("batch", {"CO_EPI": "colon", "TI_IMM": "ileum"})}
+    store = write({"a": dao.Source(a, obs=obs)})
+    assert column(store, "batch") == ["CO_EPI", "TI_IMM"]
+    assert column(store, "site") == ["colon", "ileum"]
+    swapped = dao.Source(study(x=[1], y=[2]), obs={"x": "y", "y": "x"})
+    store = write({"a": swapped}, "t.dao")
+    assert (column(store, "x"), column(store, "y")) == ([2], [1])
+
+
+def test_values_that_no_cell_has(write: Write) -> None:
+    """A map of which nothing fits is an error; one value that nearly fits is a warning."""
+    a = study(sex=["male", "female"])
+    with pytest.raises(errors.UnknownValueError, match=r"sex = 'mal'.*Did you mean 'male'"):
+        write({"a": dao.Source(a, obs={"sex": ("sex", {"mal": "M"})})})
+    with pytest.warns(errors.DaoWarning, match=r"'femal'.*Did you mean 'female'"):
+        write({"a": dao.Source(a, obs={"sex": ("sex", {"male": "M", "femal": "F"})})})
+    write({"a": dao.Source(a, obs={"sex": ("sex", {"male": "M", "3rd": "X"})})}, "s.dao")
+
+
+# --- a declared schema --------------------------------------------------------------------------
+
+
+SCHEMA = {
+    "cell_type": dao.ObsColumn("category", values=["T", "B", "NK"], required=True),
+    "donor": dao.ObsColumn("string", default="unknown"),
+    "n_counts": "float32",
+    "stage": dao.ObsColumn("category", values=["early", "late"], ordered=True),
+    "age": "int16",
+    "ok": "bool",
+    "any": dao.ObsColumn(),
+}
+
+
+def test_studies_are_brought_to_the_schema(write: Write) -> None:
+    """Types, order of categories, defaults; columns that it does not name are left out."""
+    a = study(
+        n_counts=[1, 2, 3],
+        cell_type=["B", "T", None],
+        extra=[1, 2, 3],
+        age=[30.0, np.nan, 41.0],
+        ok=[1, 0, 1],
+        any=["x", "y", "z"],
+    )
+    b = study(cell_type=pd.Categorical(["NK"]), donor=["d1"], stage=["late"], age=["7"])
+    store = write({"a": a, "b": b}, obs_schema=SCHEMA)
+    assert store.obs_columns == ("cell_type", "donor", "n_counts", "age", "ok", "any", "stage")
+    assert store.categories("cell_type") == ["T", "B", "NK"]
+    assert column(store, "cell_type", "a") == ["B", "T", None]
+    assert column(store, "donor", "a") == ["unknown"] * 3
+    assert column(store, "age", "a") == [30, None, 41]
+    assert column(store, "age", "b") == [7]
+    assert column(store, "ok", "a") == [True, False, True]
+    assert store.obs["stage"].dtype == pd.CategoricalDtype(["early", "late"], ordered=True)
+    infos = store.manifest.obs_columns
+    assert (infos["n_counts"].dtype, infos["age"].dtype, infos["ok"].kind) == (
+        "float32", "int16", "bool",
+    )  # fmt: skip
+    [batch] = store.generator(9, obs_keys=["cell_type"], sampler="sequential")
+    codes = {"T": 0, "B": 1, "NK": 2, None: -1}
+    expected = [codes[None if pd.isna(v) else v] for v in store.obs["cell_type"]]
+    assert batch["obs"]["cell_type"].cat.codes.tolist() == expected
+
+
+def test_all_that_does_not_fit_is_said_at_once(write: Write, tmp_path: Path) -> None:
+    """Every column of every study that does not follow the schema is in one error."""
+    a = study(celltype=["B"], age=[1.5], ok=["maybe"], stage=["lat"])
+    b = study(cell_type=["Bx"], n_counts=["many"], age=[70_000])
+    with pytest.raises(errors.SourceError) as caught:
+        write({"a": a, "b": b}, obs_schema=SCHEMA)
+    message = str(caught.value)
+    for part in (
+        "'a'", "'cell_type' is required and missing. Did you mean 'celltype'", "1.5", "'maybe'",
+        "'lat' (1 cells). Did you mean 'late'", "'b'", "'Bx' (1 cells)", "no number",
+        "beyond int16",
+    ):  # fmt: skip
+        assert part in message
+    assert not (tmp_path / "store.dao").exists()
+
+
+def test_whole_numbers_keep_their_digits(write: Write) -> None:
+    """Large numbers beside missing ones go through no float."""
+    large = 2**62 + 1
+    store = write({"a": study(n=pd.array([large, None], dtype="Int64"))}, obs_schema={"n": "int64"})
+    assert column(store, "n") == [large, None]
+
+
+def test_the_store_remembers_its_schema(tmp_path: Path, write: Write) -> None:
+    """Appended studies are held to it; another schema is refused; overwriting forgets it."""
+    schema = {"sex": {"dtype": "category", "values": ["male", "female"], "required": True}}
+    write({"a": study(sex=["female"])}, obs_schema=schema)
+    content = json.loads((tmp_path / "store.dao" / "dao.json").read_text())
+    assert content["obs_schema"]["sex"]["values"] == ["male", "female"]
+    with pytest.raises(errors.ObsTypeError, match="'F'"):
+        write({"b": study(sex=["F"])}, mode="append")
+    with pytest.raises(errors.ArgumentError, match="has its own"):
+        write({"b": study(sex=["male"])}, mode="append", obs_schema={"sex": "string"})
+    with pytest.raises(errors.ArgumentError, match="obs_columns"):
+        write({"b": study(sex=["male"])}, mode="append", obs_columns=["sex"])
+    store = write({"b": study(sex=["male"], more=[1])}, mode="append", obs_schema=schema)
+    assert store.obs_columns == ("sex",)
+    assert store.obs["sex"].cat.codes.tolist() == [1, 0]
+    assert write({"b": study(x=[1])}, mode="overwrite").obs_columns == ("x",)
+    with pytest.raises(errors.ArgumentError, match="without an obs_schema"):
+        write({"c": study(sex=["male"])}, mode="append", obs_schema=schema)
+
+
+@pytest.mark.parametrize(
+    ("schema", "match"),
+    [
+        ({"a": "flota32"}, "Did you mean 'float32'"),
+        ({"a": {"dtyp": "int"}}, "Did you mean 'dtype'"),
+        ({"a": {"values": "B"}}, "a list"),
+        ({"a": {"values": ["B", "B"]}}, "twice"),
+        ({"a": {"dtype": "int8", "default": 300}}, "300"),
+        ({"a": {"dtype": "bool", "default": "no"}}, "'no'"),
+        ({"a": {"dtype": "category", "values": ["x"], "default": "y"}}, "'y'"),
+        ({"a": {"dtype": "category", "ordered": True}}, "ordered"),
+        ({"dataset": "string"}, "name of a column"),
+        ({"a": 3}, "give a dtype"),
+        (["a"], "must map"),
+    ],
+)
+def test_schemas_that_cannot_be(write: Write, schema: Any, match: str) -> None:
+    """A schema that contradicts itself is refused before any source is opened."""
+    with pytest.raises(errors.ArgumentError, match=match):
+        write({"a": "no such file.h5ad"}, obs_schema=schema)
+    with pytest.raises(errors.ArgumentError, match="leave out obs_columns"):
+        write({"a": study(x=[1])}, obs_schema={"x": "int"}, obs_columns=["x"])
+
+
+def test_codes_are_shared_over_datasets(write: Write) -> None:
+    """The code of a category is the same in every study, whatever its own order is."""
+    a = study(t=pd.Categorical(["x", "y"], categories=["y", "x"]))
+    b = study(t=pd.Categorical(["x", "z"], categories=["z", "x"]))
+    store = write({"a": a, "b": b}, shuffle=False)
+    assert store.categories("t") == ["y", "x", "z"]
+    [batch] = store.generator(4, obs_keys=["t"], sampler="sequential")
+    assert batch["obs"]["t"].cat.codes.tolist() == [1, 0, 1, 2]
+
+
+def test_conflicting_types_name_the_datasets(write: Write) -> None:
+    """Without a schema numbers and text in one column are refused, with both datasets."""
+    with pytest.raises(errors.ObsTypeError, match=r"'age'.*'one'.*'two'"):
+        write({"one": study(age=[1]), "two": study(age=["old"])})
+    store = write({"one": study(age=[1]), "two": study(age=[1.5])})
+    assert store.obs["age"].dtype == np.float64
