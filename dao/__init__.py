@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from dao import errors, integrations, samplers, testing, transforms
     from dao.batches.generator import Generator
     from dao.batches.interleave import interleave
+    from dao.choose.saved import load_selection
     from dao.features.reference import Features
     from dao.format.declared import ObsColumn
     from dao.load import load_store
     from dao.recipe import Recipe, read_recipe
     from dao.store import Store
     from dao.validate import validate_store
+    from dao.where.branch import descendants
     from dao.write.source import Source
     from dao.write.store import write_store
 
@@ -33,9 +35,11 @@ __all__ = [
     "Recipe",
     "Source",
     "Store",
+    "descendants",
     "errors",
     "integrations",
     "interleave",
+    "load_selection",
     "load_store",
     "read_recipe",
     "samplers",
@@ -54,6 +58,8 @@ _HOME = {
     "Source": "dao.write.source",
     "Store": "dao.store",
     "interleave": "dao.batches.interleave",
+    "descendants": "dao.where.branch",
+    "load_selection": "dao.choose.saved",
     "load_store": "dao.load",
     "read_recipe": "dao.recipe",
     "validate_store": "dao.validate",

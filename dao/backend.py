@@ -173,6 +173,10 @@ class FusedReader(Protocol):
     """A reader that can decode sparse rows straight into the arrays of batches.
 
     Optional, and faster than `Reader.rows`, whose rows have to be gathered afterwards.
+
+    Both writers only begin: they plan, hand the work to threads and return. What they return is
+    called once, waits for the end, and returns how many chunks and bytes were decoded, or raises
+    what went wrong. The arrays stay where they are until then.
     """
 
     def row_lengths(
@@ -186,8 +190,8 @@ class FusedReader(Protocol):
         requests: Sequence[tuple[str, NDArray[np.int64]]],
         values: RowTargets,
         indices: RowTargets,
-    ) -> tuple[int, int]:
-        """Write all values and column numbers of rows, cast; return chunks and bytes decoded.
+    ) -> Callable[[], tuple[int, int]]:
+        """Begin to write all values and column numbers of rows, cast.
 
         Targets are of the rows of all requests, one after another.
         """
@@ -198,8 +202,8 @@ class FusedReader(Protocol):
         requests: Sequence[tuple[str, NDArray[np.int64]]],
         rows: RowTargets,
         place: Callable[[int], NDArray[np.int32]],
-    ) -> tuple[int, int]:
-        """Write rows with their zeros; return chunks and bytes decoded.
+    ) -> Callable[[], tuple[int, int]]:
+        """Begin to write rows with their zeros.
 
         ``place(n_vars)`` is where each stored column of so wide a matrix goes, or -1.
         """

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from dao.errors import CorruptStoreError, StorageError, StoreNotFoundError
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["StoreDirectory", "parquet_footer_sha256"]
+
+_MANY_ROWS = 1 << 20
 
 _REPAIR = "Restore it from a copy, or write the store again; `dao validate` lists all damage."
 
@@ -48,6 +51,8 @@ class StoreDirectory:
         self._footers: dict[str, str] = {}
         for space in self.manifest.feature_spaces:
             self._files[space.file.path] = space.file
+        for ontology in self.manifest.ontologies.values():
+            self._files[ontology.file.path] = ontology.file
         for dataset in self.manifest.datasets:
             for info in dataset.files:
                 self._files[info.path] = info
@@ -78,8 +83,7 @@ class StoreDirectory:
             if path not in self._footers:
                 return pq.read_table(io.BytesIO(self.read(info)), columns=names)
             self._check_footer(info, self._footers[path])
-            with pq.ParquetFile(self.root / path, page_checksum_verification=True) as file:
-                return file.read(columns=names)
+            return _read_columns(self.root / path, names)
         except (OSError, pa.ArrowException) as error:
             if isinstance(error, CorruptStoreError):
                 raise
@@ -110,6 +114,17 @@ class StoreDirectory:
         if size != info.size or parquet_footer_sha256(path) != sha256:
             msg = f"{path} is not the file that was written. {_REPAIR}"
             raise CorruptStoreError(msg)
+
+
+def _read_columns(path: Path, names: list[str] | None) -> pa.Table:
+    """Read columns whose pages are checked; those of many rows in several threads."""
+    with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
+        if file.metadata.num_rows < _MANY_ROWS:
+            return file.read(columns=names, use_threads=False)
+    options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+    checked = ds.ParquetFileFormat(default_fragment_scan_options=options)
+    # Unlike `ParquetFile`, this reads the row groups of one column at the same time.
+    return ds.dataset(path, format=checked).to_table(columns=names)
 
 
 def parquet_footer_sha256(path: Path) -> str:

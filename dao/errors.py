@@ -32,6 +32,7 @@ __all__ = [
     "SourceError",
     "StorageError",
     "StoreBusyError",
+    "StoreChangedError",
     "StoreExistsError",
     "StoreNotFoundError",
     "UnknownBackendError",
@@ -59,7 +60,7 @@ class ArgumentError(DaoError, ValueError):
 
 
 class StoreNotFoundError(DaoError, FileNotFoundError):
-    """There is no dao store at the given path."""
+    """There is no dao store, or no saved selection, at the given path."""
 
 
 class StoreExistsError(DaoError, FileExistsError):
@@ -68,6 +69,10 @@ class StoreExistsError(DaoError, FileExistsError):
 
 class StoreBusyError(DaoError, OSError):
     """Another process is writing to the same store."""
+
+
+class StoreChangedError(DaoError, RuntimeError):
+    """A store is not any more what a selection was made from, or what was opened."""
 
 
 class StorageError(DaoError, OSError):

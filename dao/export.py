@@ -10,6 +10,7 @@ from anndata import AnnData
 
 from dao.batches.columns import ColumnMap
 from dao.batches.fetch import fetch
+from dao.batches.locate import locate
 from dao.batches.segment import segment
 from dao.batches.spec import MatrixSpec
 
@@ -57,7 +58,7 @@ def _matrix(store: Store, name: str, columns: ColumnMap, *, dense: bool = False)
     dense = dense or (bool(infos) and all(i.source_encoding == "dense" for i in infos))
     specs = {name: MatrixSpec(columns, working, dense)}
     cuts = [0, store.n_obs]
-    fetched = fetch(store.reader, store.manifest, store.selection, specs, rows, cuts)
+    fetched = fetch(store.reader, specs, locate(store.manifest, store.selection, rows, cuts))
     matrix: Any = segment(fetched, 0, specs).matrices[name]
     # scipy has no half precision either.
     return matrix if dtype == np.float16 and not dense else matrix.astype(dtype, copy=False)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from dao.column import Column, Texts, constant_column, empty_column, from_arrow, joined
+from dao.errors import ArgumentError
 from dao.format.manifest import ColumnInfo
 from dao.format.obs_schema import (
     INDEX_COLUMN,
@@ -18,70 +20,24 @@ from dao.format.obs_schema import (
     VIRTUAL_COLUMNS,
     parse_category,
 )
+from dao.ontology import Ontology
+from dao.threads import in_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dao.backend import Reader
     from dao.selection import Selection
+    from dao.where.branch import Descendants
 
 __all__ = ["Column", "ObsStore", "frame_columns"]
+
+T = TypeVar("T")
 
 _STORED = {
     INDEX_COLUMN: ColumnInfo("string", "string"),
     SOURCE_ROW_COLUMN: ColumnInfo("int", "int64"),
 }
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of some rows.
-
-    Attributes
-    ----------
-    info
-        What the column is in the whole store.
-    values
-        Codes into ``categories`` for categoricals and strings (int32, -1 for missing), the
-        numbers, booleans or times themselves otherwise.
-    missing
-        Where the value is missing.
-    categories
-        The values behind the codes; None for numbers, booleans and times.
-    """
-
-    info: ColumnInfo
-    values: NDArray[Any]
-    missing: NDArray[np.bool_]
-    categories: Sequence[Any] | None = None
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def take(self, rows: NDArray[Any] | slice) -> Column:
-        """Return the column of these rows."""
-        taken = Column(self.info, self.values[rows], self.missing[rows], self.categories)
-        if self.info.kind == "categorical":
-            # Making a dtype hashes all categories: too slow to do for every batch.
-            taken.__dict__["dtype"] = self.dtype
-        return taken
-
-    def to_pandas(self) -> Any:
-        """Return an array with the dtype that pandas users expect."""
-        if self.info.kind == "categorical":
-            return pd.Categorical.from_codes(self.values, dtype=self.dtype, validate=False)
-        if self.categories is not None:
-            return np.array([*self.categories, None], object)[self.values]
-        if self.info.kind == "int" and self.missing.any():
-            return pd.arrays.IntegerArray(self.values, self.missing)
-        if self.info.kind == "bool" and self.missing.any():
-            return pd.arrays.BooleanArray(self.values, self.missing)
-        return self.values
-
-    @cached_property
-    def dtype(self) -> pd.CategoricalDtype:
-        """The dtype of a categorical column."""
-        return pd.CategoricalDtype(list(self.categories or ()), ordered=self.info.ordered)
 
 
 class ObsStore:
@@ -101,6 +57,7 @@ class ObsStore:
             **{c: ColumnInfo("categorical", "string") for c in VIRTUAL_COLUMNS},
             **_STORED,
         }
+        self._ontologies: dict[str, Ontology] = {}
 
     def categories(self, name: str) -> Sequence[Any]:
         """Return all values behind the codes of a categorical or string column.
@@ -113,47 +70,127 @@ class ObsStore:
             return [s.organism for s in self._manifest.feature_spaces]
         if self.infos[name].kind == "categorical":
             return self._vocabulary.get(name, [])
-        seen: set[Any] = set()
-        for i in range(len(self._manifest.datasets)):
-            column = self.column(i, name)
-            seen.update(column.categories or ())
-        return sorted(seen)
+        held = [Texts.of(c.categories or []).array for c in self._everywhere(name)]
+        distinct = pc.unique(pa.chunked_array(held, pa.large_string()))
+        return Texts(distinct.take(pc.sort_indices(distinct)))
+
+    def branch(self, name: str, wanted: Descendants) -> list[Any]:
+        """Return the values of a column that lie in a branch of its ontology.
+
+        Raises
+        ------
+        dao.errors.ArgumentError
+            If the column has no ontology.
+        dao.errors.UnknownValueError
+            If the ontology has no such term.
+        """
+        if name not in self._ontologies:
+            info = self._manifest.ontologies.get(name)
+            if info is None:
+                msg = (
+                    f"{name!r} has no ontology, so {wanted} has no meaning there. Add one: "
+                    f"store.add_ontology({name!r}, 'file.obo')."
+                )
+                raise ArgumentError(msg)
+            table = self._reader.table(info.file.path)
+            self._ontologies[name] = Ontology.from_table(info.source, table)
+        return self._ontologies[name].labels_in(wanted, self.categories(name))
 
     def columns(self, ordinal: int) -> Mapping[str, Column]:
-        """Return a mapping that reads columns of a dataset when they are looked up."""
+        """Return a mapping that reads columns of a dataset when they are looked up.
+
+        For filters: categoricals may have codes of their own in each dataset.
+        """
         return _LazyColumns(self, ordinal)
 
-    def column(self, ordinal: int, name: str) -> Column:
-        """Return a column of all rows of a dataset, in the codes of the store."""
-        dataset = self._manifest.datasets[ordinal]
-        info, n = self.infos[name], dataset.n_obs
+    def column(
+        self,
+        ordinal: int,
+        name: str,
+        rows: NDArray[np.uint32] | None = None,
+        *,
+        own_codes: bool = False,
+    ) -> Column:
+        """Return a column of a dataset.
+
+        Parameters
+        ----------
+        rows
+            Which of its rows; all if None.
+        own_codes
+            Whether codes may be those of the dataset, which is faster; else categoricals
+            have those of the store.
+        """
+        dataset, info = self._manifest.datasets[ordinal], self.infos[name]
+        n = dataset.n_obs if rows is None else len(rows)
         if name in VIRTUAL_COLUMNS:
-            categories = self.categories(name)
             value = dataset.id if name == "dataset" else dataset.organism
-            codes = np.full(n, categories.index(value), np.int32)
-            return Column(info, codes, np.zeros(n, np.bool_), categories)
-        own = dataset.obs.columns.get(name)
-        if name not in _STORED and (own is None or own.dtype == "null"):
-            return _empty(info, n, self.categories(name) if info.kind == "categorical" else [])
-        table = self._reader.table(dataset.obs.file.path, [name])
-        array = table[name].combine_chunks()
+            return constant_column(info, n, self.categories(name), value)
         known = self.categories(name) if info.kind == "categorical" else None
-        return _from_arrow(array, info, known)
+        array = self._array(ordinal, name, rows)
+        if array is None:
+            return empty_column(info, n, known or [])
+        # The order of categories is one of the whole store.
+        return from_arrow(array, info, known, own_codes=own_codes and not info.ordered)
+
+    def _array(self, ordinal: int, name: str, rows: NDArray[np.uint32] | None) -> pa.Array | None:
+        """Return what is stored; None where all is missing."""
+        obs = self._manifest.datasets[ordinal].obs
+        own = obs.columns.get(name)
+        if name not in _STORED and (own is None or own.dtype == "null"):
+            return None
+        array = self._reader.table(obs.file.path, [name])[name].combine_chunks()
+        return array if rows is None else array.take(pa.array(rows))
 
     def selected(self, selection: Selection, name: str) -> Column:
-        """Return a column of the selected rows, over all datasets."""
-        parts: list[Column] = []
-        for ordinal, rows in selection.parts():
-            column = self.column(ordinal, name)
-            parts.append(column if rows is None else column.take(rows))
+        """Return a column of the selected rows, in their order, in the codes of the store."""
         info = self.infos[name]
-        if info.kind == "string" or (info.kind == "categorical" and not parts):
-            return _concat_strings(info, parts, self.categories(name))
-        if not parts:
-            return _empty(info, 0, [])
-        values = np.concatenate([p.values for p in parts])
-        missing = np.concatenate([p.missing for p in parts])
-        return Column(info, values, missing, parts[0].categories)
+        coded = info.kind in {"categorical", "string"}
+        parts = self._each(selection, self.column, name)
+        column = joined(info, parts, self.categories(name) if coded else None)
+        return column if selection.order is None else column.take(selection.order)
+
+    def which(self, selection: Selection, name: str, texts: pa.Array) -> NDArray[np.int32]:
+        """Return for each selected row which of some texts it has; -1 for none of them."""
+
+        def found(ordinal: int, name: str, rows: NDArray[np.uint32] | None) -> NDArray[np.int32]:
+            array = self._array(ordinal, name, rows)
+            if array is None:
+                n_obs = self._manifest.datasets[ordinal].n_obs
+                return np.full(n_obs if rows is None else len(rows), -1, np.int32)
+            codes = pc.index_in(array, value_set=texts.cast(array.type))
+            return np.asarray(codes.fill_null(-1)).astype(np.int32, copy=False)
+
+        places = np.concatenate([np.empty(0, np.int32), *self._each(selection, found, name)])
+        return places if selection.order is None else places[selection.order]
+
+    def frame(self, selection: Selection, names: Sequence[str]) -> pd.DataFrame:
+        """Return columns of the selected rows as a table, indexed by obs names."""
+        columns = {name: self._plain(selection, name) for name in names}
+        index = self._plain(selection, INDEX_COLUMN)
+        return pd.DataFrame(columns, index=pd.Index(index, dtype=None if len(index) else object))
+
+    def _plain(self, selection: Selection, name: str) -> Any:
+        if self.infos[name].kind != "string":
+            return self.selected(selection, name).to_pandas()
+        # Texts need no codes that all datasets share.
+        texts = np.concatenate([np.empty(0, object), *self._each(selection, self._texts, name)])
+        return texts if selection.order is None else texts[selection.order]
+
+    def _texts(self, ordinal: int, name: str, rows: NDArray[np.uint32] | None) -> NDArray[Any]:
+        array = self._array(ordinal, name, rows)
+        if array is None:
+            n = self._manifest.datasets[ordinal].n_obs if rows is None else len(rows)
+            return np.full(n, None, object)
+        plain = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+        return np.asarray(plain.to_numpy(zero_copy_only=False))
+
+    def _each(self, selection: Selection, read: Callable[..., T], name: str) -> list[T]:
+        return in_threads([partial(read, i, name, rows) for i, rows in selection.parts()])
+
+    def _everywhere(self, name: str) -> list[Column]:
+        ordinals = range(len(self._manifest.datasets))
+        return in_threads([partial(self.column, i, name) for i in ordinals])
 
     @cached_property
     def _vocabulary(self) -> dict[str, list[Any]]:
@@ -171,7 +208,7 @@ class _LazyColumns(Mapping[str, Column]):
 
     def __getitem__(self, name: str) -> Column:
         if name not in self._read:
-            self._read[name] = self._obs.column(self._ordinal, name)
+            self._read[name] = self._obs.column(self._ordinal, name, own_codes=True)
         return self._read[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -204,47 +241,3 @@ def frame_columns(obs: pd.DataFrame) -> dict[str, Column]:
             info = ColumnInfo("string", "string")
             columns[str(name)] = Column(info, numbers.astype(np.int32), missing, list(uniques))
     return columns
-
-
-def _from_arrow(array: pa.Array, info: ColumnInfo, known: Sequence[Any] | None) -> Column:
-    missing = np.asarray(array.is_null())
-    if info.kind == "categorical":
-        own = [parse_category(t, info.dtype) for t in array.dictionary.to_pylist()]
-        place = {c: i for i, c in enumerate(known or ())}
-        shared = np.array([*(place[c] for c in own), -1], np.int32)
-        own_codes: NDArray[Any] = np.asarray(array.indices.fill_null(-1))
-        return Column(info, shared[own_codes], missing, known)
-    if info.kind == "string":
-        if not pa.types.is_dictionary(array.type):
-            array = array.dictionary_encode()
-        codes = np.asarray(array.indices.fill_null(-1)).astype(np.int32)
-        return Column(info, codes, missing, array.dictionary.to_pylist())
-    if info.kind == "other":
-        return Column(info, array.to_pandas().to_numpy(), missing)
-    fill: Any = {"bool": False, "int": 0}.get(info.kind, np.nan)
-    values = np.asarray(array.fill_null(fill) if array.null_count else array)
-    return Column(info, values.astype(info.dtype), missing)
-
-
-def _empty(info: ColumnInfo, n: int, categories: Sequence[Any]) -> Column:
-    missing = np.ones(n, np.bool_)
-    if info.kind in {"categorical", "string"}:
-        return Column(info, np.full(n, -1, np.int32), missing, categories)
-    if info.kind == "other":
-        return Column(info, np.full(n, None, object), missing)
-    fill = np.nan if info.kind == "float" else 0
-    return Column(info, np.full(n, fill, np.dtype(info.dtype)), missing)
-
-
-def _concat_strings(info: ColumnInfo, parts: Sequence[Column], categories: Sequence[Any]) -> Column:
-    place = {c: i for i, c in enumerate(categories)}
-    codes = [
-        np.array([*(place[c] for c in p.categories or ()), -1], np.int32)[p.values] for p in parts
-    ]
-    missing = [p.missing for p in parts]
-    return Column(
-        info,
-        np.concatenate([*codes, np.empty(0, np.int32)]),
-        np.concatenate([*missing, np.empty(0, np.bool_)]),
-        categories,
-    )

@@ -1,10 +1,10 @@
-"""Which rows of which datasets a `Store` stands for: an immutable value."""
+"""Which rows of which datasets a `Store` stands for, and in which order: an immutable value."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
     from dao.format.manifest import Manifest
 
-__all__ = ["Selection"]
+__all__ = ["Selection", "rows_where"]
+
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Rows of a store, in store order.
+    """Rows of a store, in store order or in an order of their own.
 
     Attributes
     ----------
@@ -29,10 +31,15 @@ class Selection:
     chosen
         For each dataset: None for all its rows, else the chosen rows, ascending (uint32
         where that suffices). A dataset without chosen rows is not part of the selection.
+    order
+        None for store order. Else for each row of the selection which of the chosen rows it
+        is, counted through all datasets; each comes at least once, and some may come again
+        (uint32 where that suffices).
     """
 
     sizes: tuple[int, ...]
     chosen: tuple[NDArray[np.uint32] | None, ...]
+    order: NDArray[np.unsignedinteger[Any]] | None = None
 
     @classmethod
     def everything(cls, manifest: Manifest) -> Selection:
@@ -42,47 +49,84 @@ class Selection:
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
-        """Chosen rows of each dataset."""
+        """Chosen rows of each dataset, each counted once."""
         pairs = zip(self.sizes, self.chosen, strict=True)
         return np.array([n if rows is None else len(rows) for n, rows in pairs], np.int64)
 
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
-        """Where each dataset begins in the selection, and the total at the end."""
+        """Where each dataset begins among the chosen rows, and their number at the end."""
         return np.concatenate([[0], np.cumsum(self.counts)]).astype(np.int64)
 
     @property
-    def n_obs(self) -> int:
-        """Chosen rows."""
+    def n_chosen(self) -> int:
+        """Rows, each counted once."""
         return int(self.offsets[-1])
+
+    @property
+    def n_obs(self) -> int:
+        """Rows, each as often as it comes."""
+        return self.n_chosen if self.order is None else len(self.order)
+
+    @property
+    def stretches(self) -> NDArray[np.int64]:
+        """Lengths of the stretches that samplers may tell apart.
+
+        The datasets, or everything together where rows have an order of their own.
+        """
+        return self.counts if self.order is None else np.array([len(self.order)], np.int64)
 
     @cached_property
     def datasets(self) -> list[int]:
         """Places of the datasets that take part."""
-        return [i for i, rows in enumerate(self.chosen) if rows is None or len(rows)]
+        return np.flatnonzero(self.counts).tolist()
 
     def parts(self) -> Iterator[tuple[int, NDArray[np.uint32] | None]]:
-        """Yield (dataset, rows) of every dataset with rows; None stands for all rows."""
-        for i, rows in enumerate(self.chosen):
-            if self.counts[i]:
-                yield i, rows
+        """Yield (dataset, rows) of every dataset with rows; None stands for all rows.
 
-    def narrow(self, dataset: int, mask: NDArray[np.bool_]) -> NDArray[np.uint32]:
-        """Return the rows of a dataset that are chosen and true in a mask over all its rows."""
-        rows = self.chosen[dataset]
-        found = np.flatnonzero(mask) if rows is None else rows[mask[rows]]
-        return found.astype(np.uint32)
+        In store order, each row once, whatever `order` says.
+        """
+        for i in self.datasets:
+            yield i, self.chosen[i]
 
-    def keep(self, mask: NDArray[np.bool_]) -> Selection:
-        """Return the chosen rows that are true in a mask over them."""
+    def take(self, positions: NDArray[Any]) -> Selection:
+        """Return the rows at these positions of the selection, in their order, with repeats.
+
+        Parameters
+        ----------
+        positions
+            Whole numbers from 0 to below `n_obs`.
+        """
+        places = positions if self.order is None else self.order[positions]
+        there = np.zeros(self.n_chosen, np.bool_)
+        there[places] = True
+        kept = self.only(there)
+        if len(places) == kept.n_chosen and _ascend(places):
+            return kept
+        return Selection(kept.sizes, kept.chosen, _ranks(there)[places])
+
+    def keep(self, masks: list[NDArray[np.bool_]]) -> Selection:
+        """Return the rows that are true in masks over the chosen rows of each part."""
+        mask = np.concatenate([np.empty(0, np.bool_), *masks])
+        kept = self.only(mask)
+        if self.order is None or mask.all():
+            return Selection(kept.sizes, kept.chosen, self.order)
+        return Selection(kept.sizes, kept.chosen, _ranks(mask)[self.order[mask[self.order]]])
+
+    def only(self, mask: NDArray[np.bool_]) -> Selection:
+        """Return the chosen rows that are true in a mask over all of them, in store order."""
         chosen = list(self.chosen)
         for i, rows in self.parts():
-            own = np.flatnonzero(mask[self.offsets[i] : self.offsets[i + 1]]).astype(np.uint32)
-            chosen[i] = own if rows is None else rows[own]
+            here = mask[self.offsets[i] : self.offsets[i + 1]]
+            if not here.all():
+                found = rows_where(here)
+                chosen[i] = found if rows is None else rows[found]
         return Selection(self.sizes, tuple(chosen))
 
     def locate(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return (dataset, row in the dataset) of positions in this selection."""
+        if self.order is not None:
+            positions = self.order[positions].astype(np.int64)
         datasets = np.searchsorted(self.offsets, positions, side="right") - 1
         rows = positions - self.offsets[datasets]
         for i in np.unique(datasets):
@@ -93,10 +137,32 @@ class Selection:
         return datasets, rows
 
     def positions(self, manifest: Manifest) -> NDArray[np.int64]:
-        """Return the position of each chosen row in the whole store."""
+        """Return the position of each row in the whole store."""
         starts = manifest.offsets
         parts = [
             starts[i] + (np.arange(self.sizes[i]) if rows is None else rows)
             for i, rows in self.parts()
         ]
-        return np.concatenate([np.empty(0, np.int64), *parts]).astype(np.int64)
+        found = np.concatenate([np.empty(0, np.int64), *parts]).astype(np.int64)
+        return found if self.order is None else found[self.order]
+
+
+def rows_where(mask: NDArray[np.bool_]) -> NDArray[np.uint32]:
+    """Return where a mask is true, without numbers of eight bytes for all of it."""
+    found = np.empty(int(np.count_nonzero(mask)), np.uint32)
+    at = 0
+    for start in range(0, len(mask), _BLOCK):
+        here = np.flatnonzero(mask[start : start + _BLOCK])
+        found[at : at + len(here)] = here + start
+        at += len(here)
+    return found
+
+
+def _ascend(places: NDArray[Any]) -> bool:
+    return bool((places[1:] > places[:-1]).all())
+
+
+def _ranks(mask: NDArray[np.bool_]) -> NDArray[np.unsignedinteger[Any]]:
+    """Return for each true entry how many are true before it."""
+    ranks: NDArray[Any] = np.cumsum(mask, dtype=np.uint32 if len(mask) < 1 << 32 else np.uint64)
+    return np.asarray(np.subtract(ranks, mask, out=ranks))

@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from dao.errors import (
-    ArgumentError,
-    MultipleFeatureSpacesError,
-    UnknownColumnError,
-    UnknownDatasetError,
-    near_matches,
-)
-from dao.features import FeatureTables, choose_features, matching_table, measured
+from dao.choose.algebra import combined, complement
+from dao.choose.conditions import conditions
+from dao.choose.counts import cross_counts, value_counts
+from dao.choose.describe import at_a_glance, describe
+from dao.choose.draw import draw
+from dao.choose.filters import filtered
+from dao.choose.positions import positions_of
+from dao.errors import ArgumentError, UnknownDatasetError, near_matches
+from dao.features import choose_features, matching_table, measured
 from dao.format.names import canonical_organism
-from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN, VIRTUAL_COLUMNS
-from dao.selection import Selection
-from dao.where import And, Expression, Not, check, evaluate, parse, values_test
+from dao.format.obs_schema import SOURCE_ROW_COLUMN, VIRTUAL_COLUMNS
+from dao.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    import os
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    import pandas as pd
+    import pyarrow.compute as pc
     import tensorflow as tf
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from dao.backend import Reader
     from dao.batches.generator import Generator
     from dao.batches.jax import JaxBatches
     from dao.batches.torch import TorchBatches
     from dao.batches.torch_rows import TorchRows
-    from dao.format.manifest import Manifest, MatrixInfo
-    from dao.obs import ObsStore
+    from dao.choose.counts import Counts
+    from dao.choose.describe import Description
     from dao.samplers import Sampler
     from dao.validate import Report
 
@@ -44,11 +44,11 @@ __all__ = ["Store"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Store:
+class Store(View):
     """Cells and features chosen from a store on disk; every operation returns a new one.
 
-    Opened by `dao.load_store`. Rows are in store order: dataset after dataset as in `datasets`,
-    each in its order on disk.
+    Opened by `dao.load_store`. Rows are in store order, dataset after dataset as in `datasets`,
+    each in its order on disk, unless `take` gave them another.
 
     Examples
     --------
@@ -58,24 +58,7 @@ class Store:
     200
     """
 
-    reader: Reader
-    _obs: ObsStore
-    _features: FeatureTables
-    selection: Selection
-    obs_columns: tuple[str, ...]
-    organisms: tuple[str, ...]
-    path: str
-    backend: str
-    memory: int
-    _chosen_features: pd.Index | None = field(default=None)
-    _zero_features: frozenset[str] = field(default=frozenset())
-
     # --- what it is ---------------------------------------------------------------------------
-
-    @property
-    def manifest(self) -> Manifest:
-        """What the whole store on disk holds."""
-        return self.reader.manifest()
 
     @property
     def n_obs(self) -> int:
@@ -107,17 +90,13 @@ class Store:
 
     @cached_property
     def obs(self) -> pd.DataFrame:
-        """Obs of the selected cells, in store order, indexed by their names.
+        """Obs of the selected cells, in their order, indexed by their names.
 
         Besides the columns of the studies there are ``dataset``, ``organism`` and
         ``_source_row``, the row that the cell had in its source.
         """
         names = [*VIRTUAL_COLUMNS, *self.obs_columns, SOURCE_ROW_COLUMN]
-        columns = {n: self._obs.selected(self.selection, n).to_pandas() for n in names}
-        index = self._obs.selected(self.selection, INDEX_COLUMN).to_pandas()
-        return pd.DataFrame(
-            columns, index=pd.Index(index, dtype=object if not len(index) else None)
-        )
+        return self._obs.frame(self.selection, names)
 
     @cached_property
     def var(self) -> pd.DataFrame:
@@ -148,48 +127,34 @@ class Store:
 
     def __repr__(self) -> str:
         """Return a short description."""
-        spaces = []
-        for organism in self.organisms:
-            n_vars = self.manifest.space(organism).n_vars
-            if self._chosen_features is not None:
-                n_vars = len(self._chosen_features)
-            spaces.append(f"{organism} ({n_vars:,} features)")
-        of_all = "" if self.n_obs == self.manifest.n_obs else f" of {self.manifest.n_obs:,}"
-        return (
-            f"Store {self.path!r}: {self.n_obs:,}{of_all} cells in {len(self.datasets)} datasets\n"
-            f"  {', '.join(spaces)}\n"
-            f"  obs: {', '.join(map(repr, self.obs_columns)) or 'no columns'}\n"
-            f"  backend {self.backend!r}, generation {self.manifest.generation}"
-        )
+        return at_a_glance(self)
 
     # --- choosing -----------------------------------------------------------------------------
 
-    def __getitem__(self, organism: str) -> Store:
-        """Return the cells of one organism, which share a feature space.
+    def __getitem__(self, which: Any) -> Store:
+        """Return the cells of an organism, which share a feature space; else those of `take`.
 
         Raises
         ------
         dao.errors.UnknownDatasetError
-            If none is selected.
+            If no cell of the organism is selected.
         """
-        name = canonical_organism(organism) if isinstance(organism, str) else organism
-        if name not in self.organisms:
-            near = near_matches(organism, self.organisms)
-            msg = f"No cells of {organism!r} are selected.{near}"
-            raise UnknownDatasetError(msg)
+        if not isinstance(which, str):
+            return self.take(which)
+        name = canonical_organism(which)
         if self.organisms == (name,):
             return self
-        none = np.empty(0, np.uint32)
-        chosen = tuple(
-            rows if d.organism == name else none
-            for d, rows in zip(self.manifest.datasets, self.selection.chosen, strict=True)
-        )
-        selection = Selection(self.selection.sizes, chosen)
-        return self._with(selection=selection, organisms=(name,))
+        if name not in self.organisms:
+            near = near_matches(which, self.organisms)
+            msg = f"No cells of {which!r} are selected.{near}"
+            raise UnknownDatasetError(msg)
+        there = [d.organism == name for d in self.manifest.datasets]
+        masks = [np.full(self.selection.counts[i], there[i]) for i in self.selection.datasets]
+        return self._with(selection=self.selection.keep(masks), organisms=(name,))
 
     def subset(
         self,
-        where: str | None = None,
+        where: str | pc.Expression | None = None,
         *,
         exclude: Mapping[str, Any] | None = None,
         **columns: Any,
@@ -200,11 +165,13 @@ class Store:
         ----------
         where
             An expression over obs columns, ``dataset`` and ``organism``, for example
-            ``"n_counts > 1000 and sex == 'female'"`` (see `dao.where`).
+            ``"n_counts > 1000 and sex == 'female'"`` (see `dao.where`); or an expression of
+            pyarrow.
         exclude
             Column -> value or values that are left out.
         **columns
-            Column -> value or values to keep; None stands for missing.
+            Column -> value or values to keep; None stands for missing, a `pandas.Interval`
+            for a range, `dao.descendants` for a branch of an ontology.
 
         Raises
         ------
@@ -213,31 +180,80 @@ class Store:
         dao.errors.ExpressionError
             If ``where`` cannot be understood.
         """
-        conditions: list[Expression] = []
-        if exclude is not None and not isinstance(exclude, Mapping):
-            msg = "exclude= takes columns and values, as in exclude={'disease': 'cancer'}."
-            raise ArgumentError(msg)
-        if where is not None:
-            if not isinstance(where, str):
-                msg = f"where must be text, not {type(where).__name__}."
-                raise ArgumentError(msg)
-            conditions.append(parse(where))
-        conditions += [values_test(c, _organism_names(c, v)) for c, v in columns.items()]
-        for column, values in (exclude or {}).items():
-            if column in columns:
-                msg = f"{column!r} is both asked for and excluded; give one of the two."
-                raise ArgumentError(msg)
-            conditions.append(Not(values_test(column, _organism_names(column, values))))
-        expression = And(tuple(conditions))
-        check(expression, self._filterable(), self._obs.categories)
-        chosen = list(self.selection.chosen)
-        for i, _ in self.selection.parts():
-            mask = evaluate(expression, self._obs.columns(i), self.selection.sizes[i])
-            if not (mask.all() and chosen[i] is None):
-                chosen[i] = self.selection.narrow(i, mask)
-        if not conditions:
+        expression = conditions(
+            where,
+            exclude,
+            columns,
+            known=self._filterable(),
+            categories=self._obs.categories,
+            branch=self._obs.branch,
+        )
+        if not expression.items:
             return self
-        return self._of(Selection(self.selection.sizes, tuple(chosen)))
+        return self._select(filtered(self.selection, expression, self._obs))
+
+    def take(self, which: Any) -> Store:
+        """Return cells one by one, in the order asked for; those asked for twice come twice.
+
+        Parameters
+        ----------
+        which
+            Positions in this selection (negative ones count from its end), a slice, booleans
+            for all its cells, or obs names.
+
+        Raises
+        ------
+        dao.errors.ArgumentError, dao.errors.UnknownValueError
+            If there is no such cell.
+        """
+        return self._select(self.selection.take(positions_of(which, self.selection, self._obs)))
+
+    def head(self, n: int = 5) -> Store:
+        """Return the first cells."""
+        return self.take(slice(max(0, n)))
+
+    def sample(self, n: float, by: str | Sequence[str] | None = None, seed: int = 0) -> Store:
+        """Return cells that are drawn at random, each once at the most; their order stays.
+
+        Parameters
+        ----------
+        n
+            How many; a float is a share of them, as 0.1.
+        by
+            An obs column, or several: ``n`` cells of each group of equal values, all where a
+            group has fewer; or that share of each. Missing values are a group.
+        seed
+            The same seed, cells and arguments draw the same cells everywhere.
+
+        Raises
+        ------
+        dao.errors.ArgumentError
+            If there are not so many.
+        """
+        names = [by] if isinstance(by, str) else list(by or ())
+        groups = [self.obs_column(name) for name in names]
+        return self._select(self.selection.take(draw(n, self.n_obs, groups, seed)))
+
+    def __or__(self, other: Store) -> Store:
+        """Return the cells of either, in store order, each once."""
+        return self._combine(other, np.logical_or) if isinstance(other, Store) else NotImplemented
+
+    def __and__(self, other: Store) -> Store:
+        """Return the cells of both, in store order, each once."""
+        return self._combine(other, np.logical_and) if isinstance(other, Store) else NotImplemented
+
+    def __sub__(self, other: Store) -> Store:
+        """Return the cells that the other does not have, in store order, each once."""
+        return self._combine(other, np.greater) if isinstance(other, Store) else NotImplemented
+
+    def __invert__(self) -> Store:
+        """Return all other cells of the store on disk; with features chosen, of its organism."""
+        datasets = [
+            i
+            for i, d in enumerate(self.manifest.datasets)
+            if self._chosen_features is None or d.organism in self.organisms
+        ]
+        return self._select(complement(self.selection, datasets))
 
     def select_features(
         self,
@@ -291,34 +307,6 @@ class Store:
         )
         return self._with(_chosen_features=chosen.ids, _zero_features=chosen.zeros)
 
-    def measured(self) -> pd.DataFrame:
-        """Return which dataset measured which feature: a boolean table, datasets x features.
-
-        Where it is False, zeros in X say nothing.
-
-        Raises
-        ------
-        dao.errors.MultipleFeatureSpacesError
-            If several organisms are selected.
-        """
-        positions = self.feature_positions()
-        datasets = [self.manifest.datasets[i] for i in self.selection.datasets]
-        return measured(self.reader, datasets, self.var_names, positions)
-
-    def matching(self) -> pd.DataFrame:
-        """Return how the features of each selected dataset were matched when it was written.
-
-        A row per dataset. Of the ``columns`` of its X some were ``matched`` (``by_id``,
-        ``by_symbol`` and ``by_alias``), of which ``summed`` share their feature with another; the
-        others were dropped: ``unknown`` names, and ``ambiguous`` ones, which stand for several
-        features. ``missing`` features of the space it did not measure.
-        """
-        datasets = [self.manifest.datasets[i] for i in self.selection.datasets]
-        spaces = {s.organism: s.n_vars for s in self.manifest.feature_spaces}
-        return matching_table(
-            (d.id, d.matching, d.n_measured, spaces[d.organism]) for d in datasets
-        )
-
     def split(
         self,
         fractions: Mapping[str, float],
@@ -359,6 +347,108 @@ class Store:
         from dao.split import split
 
         return split(self, fractions, group_by=group_by, stratify_by=stratify_by, seed=seed)
+
+    def save_selection(self, file: str | os.PathLike[str]) -> None:
+        """Write which cells and features are selected, for `dao.load_selection`.
+
+        Parameters
+        ----------
+        file
+            ``name.json``, to be read by people; the cells go into ``name.parquet`` beside it.
+
+        Raises
+        ------
+        dao.errors.StorageError
+            If the file system refuses.
+        """
+        from dao.choose.saved import save_selection
+
+        save_selection(self, file)
+
+    # --- looking ------------------------------------------------------------------------------
+
+    def value_counts(self, column: str, by: str | None = None) -> Counts | pd.DataFrame:
+        """Return how many selected cells have each value, frequent ones first.
+
+        Parameters
+        ----------
+        column
+            An obs column. Missing values are counted as NaN, at the end.
+        by
+            A second column: the result is a table of the first by the second.
+        """
+        if by is None:
+            return value_counts(column, self.obs_column(column))
+        return cross_counts(column, self.obs_column(column), by, self.obs_column(by))
+
+    def categories(self, column: str) -> list[Any]:
+        """Return the values of a categorical or text column over the whole store, in code order.
+
+        Raises
+        ------
+        dao.errors.UnknownColumnError
+            With the nearest names.
+        """
+        self._check_column(column)
+        return list(self._obs.categories(column))
+
+    def describe(self) -> Description:
+        """Return a summary of the selected datasets and obs columns."""
+        return describe(self)
+
+    def add_ontology(self, column: str, file: str | os.PathLike[str]) -> Store:
+        """Give an obs column an ontology, for `dao.descendants`, and return the store with it.
+
+        Its terms become part of the store on disk, as a new generation. Values of the column
+        are names, ids or exact synonyms of terms; a warning names those that are not.
+
+        Parameters
+        ----------
+        column
+            A categorical or text column.
+        file
+            An OBO file, or an OBO graph (``.json``).
+
+        Raises
+        ------
+        dao.errors.SourceError, dao.errors.MissingExtraError
+            If the file cannot be read.
+        dao.errors.ArgumentError
+            If no value is a term, or values are no text.
+        dao.errors.StoreChangedError
+            If the store on disk was replaced.
+        """
+        from dao.choose.enriched import with_ontology
+
+        return with_ontology(self, column, file)
+
+    def measured(self) -> pd.DataFrame:
+        """Return which dataset measured which feature: a boolean table, datasets x features.
+
+        Where it is False, zeros in X say nothing.
+
+        Raises
+        ------
+        dao.errors.MultipleFeatureSpacesError
+            If several organisms are selected.
+        """
+        positions = self.feature_positions()
+        datasets = [self.manifest.datasets[i] for i in self.selection.datasets]
+        return measured(self.reader, datasets, self.var_names, positions)
+
+    def matching(self) -> pd.DataFrame:
+        """Return how the features of each selected dataset were matched when it was written.
+
+        A row per dataset. Of the ``columns`` of its X some were ``matched`` (``by_id``,
+        ``by_symbol`` and ``by_alias``), of which ``summed`` share their feature with another; the
+        others were dropped: ``unknown`` names, and ``ambiguous`` ones, which stand for several
+        features. ``missing`` features of the space it did not measure.
+        """
+        datasets = [self.manifest.datasets[i] for i in self.selection.datasets]
+        spaces = {s.organism: s.n_vars for s in self.manifest.feature_spaces}
+        return matching_table(
+            (d.id, d.matching, d.n_measured, spaces[d.organism]) for d in datasets
+        )
 
     # --- taking -------------------------------------------------------------------------------
 
@@ -487,119 +577,21 @@ class Store:
 
         return validate_store(self.path)
 
-    # --- for the stages of a batch ------------------------------------------------------------
-
-    def obs_column(self, name: str) -> Any:
-        """Return an obs column of the selection as a `dao.obs.Column`.
-
-        Raises
-        ------
-        dao.errors.UnknownColumnError
-            With the nearest names.
-        """
-        self._check_column(name)
-        return self._obs.selected(self.selection, name)
-
-    def categories(self, column: str) -> list[Any]:
-        """Return the values of a categorical or text column over the whole store, in code order.
-
-        Raises
-        ------
-        dao.errors.UnknownColumnError
-            With the nearest names.
-        """
-        self._check_column(column)
-        return list(self._obs.categories(column))
-
-    def matrix_infos(self, name: str) -> list[MatrixInfo]:
-        """Return what the selected datasets hold of a matrix.
-
-        Raises
-        ------
-        dao.errors.UnknownDatasetError
-            If one of them does not have it.
-        """
-        infos = []
-        for i in self.selection.datasets:
-            dataset = self.manifest.datasets[i]
-            if name not in dataset.matrices:
-                kind, _, key = name.partition("/")
-                have = dataset.layers if kind == "layers" else dataset.obsm
-                near = near_matches(key, have)
-                msg = f"Dataset {dataset.id!r} has no {name!r}.{near}"
-                raise UnknownDatasetError(msg)
-            infos.append(dataset.matrices[name])
-        return infos
-
-    def feature_positions(self, chosen: pd.Index | None = None) -> np.ndarray[Any, Any]:
-        """Return the place in the feature space of each selected feature; -1 for none."""
-        wanted = self.var_names if chosen is None else chosen
-        positions = self._space_table("X").index.get_indexer(wanted)
-        if self._zero_features:
-            positions[wanted.isin(list(self._zero_features))] = -1
-        return positions
-
-    def mean_nnz(self, matrix: str) -> float:
-        """Return the stored elements per cell of a matrix, over the selected datasets."""
-        infos = self.matrix_infos(matrix)
-        rows = sum(i.shape[0] for i in infos)
-        return sum(i.nnz for i in infos) / rows if rows else 0.0
-
-    def stored_row_bytes(self, matrix: str) -> int:
-        """Return how many bytes a decoded row of a matrix takes, on average."""
-        total, rows = 0, 0
-        for info in self.matrix_infos(matrix):
-            size = info.dtype.itemsize
-            if info.encoding == "csr":
-                total += info.nnz * (size + np.dtype(info.arrays["indices"].dtype).itemsize)
-            else:
-                total += info.shape[0] * info.shape[1] * size
-            rows += info.shape[0]
-        return total // rows + 1 if rows else 1
-
-    def _check_column(self, name: str) -> None:
-        if name not in self._filterable():
-            offered = [*self.obs_columns, *VIRTUAL_COLUMNS]
-            msg = f"There is no obs column {name!r}.{near_matches(name, offered)}"
-            raise UnknownColumnError(msg)
-
     def keep(self, mask: NDArray[np.bool_]) -> Store:
-        """Return the selected cells that are true in a mask over them."""
-        return self._of(self.selection.keep(mask))
+        """Return the selected cells that are true in a mask over them, in their order."""
+        return self._select(self.selection.take(np.flatnonzero(mask)))
 
-    def _of(self, selection: Selection) -> Store:
-        left = {self.manifest.datasets[i].organism for i, _ in selection.parts()}
-        organisms = tuple(o for o in self.organisms if o in left) or self.organisms
-        return self._with(selection=selection, organisms=organisms)
+    def _combine(self, other: Store, rule: Callable[..., NDArray[np.bool_]]) -> Store:
+        own, theirs = self.manifest, other.manifest
+        if (own.uuid, own.generation) != (theirs.uuid, theirs.generation):
+            msg = f"{self.path!r} and {other.path!r} are not the same generation of one store."
+            raise ArgumentError(msg)
+        if rule is not np.greater and not self._same_features(other):
+            msg = "The two have other features: join their cells first, then select_features."
+            raise ArgumentError(msg)
+        return self._select(combined(self.selection, other.selection, rule))
 
-    def _with(self, **changes: Any) -> Store:
-        return replace(self, **changes)
-
-    def _filterable(self) -> dict[str, Any]:
-        names = {*self.obs_columns, *VIRTUAL_COLUMNS, INDEX_COLUMN, SOURCE_ROW_COLUMN}
-        return {n: i for n, i in self._obs.infos.items() if n in names}
-
-    def _organism(self, what: str) -> str:
-        if len(self.organisms) != 1:
-            names = ", ".join(map(repr, self.organisms))
-            msg = (
-                f"{what} needs one feature space, and cells of {names} are selected. "
-                f"Choose one: store[{self.organisms[0]!r}]."
-                if self.organisms
-                else f"{what} needs a feature space, and the store has none."
-            )
-            raise MultipleFeatureSpacesError(msg)
-        return self.organisms[0]
-
-    def _space_table(self, what: str) -> pd.DataFrame:
-        space = self.manifest.space(self._organism(what))
-        return self._features[space.file.path]
-
-
-def _organism_names(column: str, values: Any) -> Any:
-    """Return organisms under the names that stores use, so that "human" is understood."""
-    if column != "organism":
-        return values
-    if isinstance(values, str):
-        return canonical_organism(values)
-    return [canonical_organism(v) if isinstance(v, str) else v for v in values]
+    def _same_features(self, other: Store) -> bool:
+        mine, its = self.chosen_features, other.chosen_features
+        same = mine is its if mine is None or its is None else mine.equals(its)
+        return same and self.zero_features == other.zero_features

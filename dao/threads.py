@@ -55,14 +55,8 @@ class Jobs(Generic[T]):
         self._futures: list[Future[T]] = []
 
     def add(self, jobs: Sequence[Callable[[], T]]) -> None:
-        """Begin these functions; on a machine with one core they have ended on return."""
-        if n_threads() > 1:
-            self._futures += [_Pool.get().submit(job) for job in jobs]
-            return
-        for job in jobs:
-            future: Future[T] = Future()
-            future.set_result(job())
-            self._futures.append(future)
+        """Begin these functions, after those that were begun before."""
+        self._futures += [_Pool.get().submit(job) for job in jobs]
 
     def wait(self) -> None:
         """Wait until all have ended, in whatever way."""

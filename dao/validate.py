@@ -116,6 +116,8 @@ def validate_store(path: str | os.PathLike[str], *, repair: bool = False) -> Rep
 
 def _check_tables(reader: Reader, manifest: Manifest, report: Report) -> None:
     _check_table(reader, manifest.vocabulary, report)
+    for ontology in manifest.ontologies.values():
+        _check_table(reader, ontology.file, report)
     for space in manifest.feature_spaces:
         _check_table(reader, space.file, report, _check_features, space.n_vars)
     for dataset in manifest.datasets:

@@ -27,7 +27,7 @@ def shared_data() -> Path:
     return SHARED
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_study() -> Callable[..., ad.AnnData]:
     """Return a function that makes a random study of counts with obs of every kind."""
 

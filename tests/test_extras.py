@@ -14,6 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+
+def test_missing_reader_of_ontologies(
+    write: Callable[..., dao.Store], make_study: Any, tmp_path: Any
+) -> None:
+    """Without fastobo an ontology cannot be added, and the extra is named."""
+    if find_spec("fastobo") is not None:
+        pytest.skip("fastobo is installed")
+    with pytest.raises(MissingExtraError, match=r"dao-store\[ontology\]"):
+        write(make_study()).add_ontology("cell_type", tmp_path / "cl.obo")
+
+
 @pytest.mark.parametrize("extra", ["jax", "tensorflow", "torch"])
 def test_missing_framework(extra: str, write: Callable[..., dao.Store], make_study: Any) -> None:
     """Without a framework the stream says which extra is needed."""

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dao
 from dao.batches.budget import Budget
-from dao_backends.local import layout, native, pieces, reader
+from dao.batches.prefetch import one_ahead
+from dao_backends.local import fused, layout, native, pieces, reader
 from dao_backends.zarrs import ZarrsReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import pytest
 
 Make = Any
 
@@ -53,6 +53,57 @@ def test_ranges_are_cut_at_chunks(ranges: list[tuple[int, int]], chunk: int) -> 
             for k in range(m)
         ]
         assert items == list(range(start, start + n))
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 90), st.integers(0, 60)), max_size=40),
+    chunk=st.integers(1, 50),
+    items=st.integers(1, 200),
+)
+def test_rows_are_cut_into_parts(rows: list[tuple[int, int]], chunk: int, items: int) -> None:
+    """Every row is in one part, no part is empty, and what the rows touch is found."""
+    gaps, lengths = np.array(rows, np.int64).reshape(-1, 2).T
+    stops = np.cumsum(gaps + lengths)
+    starts = stops - lengths
+    bounds = pieces.cut_rows(starts, stops, chunk, items)
+    assert (bounds[0], bounds[-1]) == (0, len(rows))
+    assert (np.diff(bounds) > 0).all()
+    assert len(bounds) - 1 <= max(1, int(lengths.sum()) // items)
+    wanted = {i // chunk for a, b in zip(starts, stops, strict=True) for i in range(a, b)}
+    assert pieces.touched(starts, stops, chunk).tolist() == sorted(wanted)
+
+
+@pytest.mark.parametrize("stored", ["u1", "u2", "u4", "i2", "f4", "f8"])
+@pytest.mark.parametrize("wanted", ["f4", "i4", "f8", "u1"])
+def test_casts_of_any_length_at_any_place(stored: str, wanted: str) -> None:
+    """Items are cast as NumPy does, wherever they begin, and nothing around them is touched."""
+    source = np.arange(120).astype(stored)
+    for length in (0, 1, 7, 8, 9, 40):
+        for start in range(9):
+            out = np.full(64, 99, wanted)
+            fused._cast(source[start : start + length], out[start:].ctypes.data, out)
+            expected = np.full(64, 99, wanted)
+            expected[start : start + length] = source[start : start + length]
+            np.testing.assert_array_equal(out, expected)
+
+
+def test_one_ahead_begins_before_it_waits_and_tells_errors_late() -> None:
+    """The next is begun before one is waited for; an error comes after what was made before."""
+    log: list[str] = []
+
+    def begin(plan: int) -> Callable[[], int]:
+        log.append(f"begin {plan}")
+        if plan == 2:
+            raise ValueError(plan)
+        return lambda: log.append(f"end {plan}") or plan  # type: ignore[func-returns-value]
+
+    made = one_ahead(iter(range(5)), begin)
+    assert [next(made), next(made)] == [0, 1]
+    with pytest.raises(ValueError, match="2"):
+        next(made)
+    assert log.index("begin 1") < log.index("begin 2")
+    assert [entry for entry in log if entry.startswith("end")] == ["end 0", "end 1"]
+    assert list(one_ahead(iter([]), begin)) == []
 
 
 def test_without_native_functions(

@@ -180,6 +180,8 @@ def test_the_store_remembers_its_schema(tmp_path: Path, write: Write) -> None:
     assert store.obs_columns == ("sex",)
     assert store.obs["sex"].cat.codes.tolist() == [1, 0]
     assert write({"b": study(x=[1])}, mode="overwrite").obs_columns == ("x",)
+    with pytest.raises(errors.ArgumentError, match="without an obs_schema"):
+        write({"c": study(sex=["male"])}, mode="append", obs_schema=schema)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import tomllib
+from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -13,9 +15,7 @@ from click.testing import CliRunner
 import dao
 from dao import errors
 from dao.cli import main
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from dao.recipe.check import Problems, check_recipe
 
 RECIPE = """
 store = "atlas.dao"
@@ -243,3 +243,12 @@ def test_write_needs_a_store(folder: Path) -> None:
         assert "store" in result.stderr.lower()
     result = run("write", folder / "s.toml", folder / "a.dao", folder / "b.dao")
     assert "names all sources" in result.stderr
+
+
+def test_the_recipe_of_the_page_is_one() -> None:
+    """The example of docs/cli.md has no unknown key and no wrong value."""
+    page = (Path(__file__).parents[1] / "docs" / "cli.md").read_text()
+    text = page.split("```toml")[1].split("```")[0]
+    problems = Problems("docs/cli.md")
+    check_recipe(tomllib.loads(text), problems)
+    assert problems.found == []

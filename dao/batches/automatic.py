@@ -36,8 +36,7 @@ def settled(sampler: Sampler, store: Store, rows: Rows) -> Sampler:
 def label_function(store: Store, key: str) -> LabelsOf:
     """Return a function from positions in the selection to labels of an obs column."""
     if key == "dataset":
-        offsets = store.selection.offsets
-        return lambda rows: np.searchsorted(offsets, rows, side="right")
+        return lambda rows: store.selection.locate(rows)[0]
     column = labels_of(key, store.obs_column(key))
     if not isinstance(column, Labels):
         _, codes = np.unique(column, return_inverse=True)

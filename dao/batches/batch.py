@@ -13,6 +13,7 @@ import pandas as pd
 
 from dao.batches.fetch import fetch
 from dao.batches.gather import csr
+from dao.batches.locate import locate
 from dao.batches.segment import Segment, join, segment
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class ArrayBatch:
                 {name: pieces[i] for name, pieces in matrices.items()},
                 {name: column.take(slice(a, b)) for name, column in self.obs.items()},
                 self.index[a:b],
-                _frame=lambda a=a, b=b: whole().iloc[a:b].copy(),  # type: ignore[misc]
+                _frame=lambda a=a, b=b: _rows(whole(), a, b),  # type: ignore[misc]
             )
             for i, (a, b) in enumerate(bounds)
         ]
@@ -98,7 +99,8 @@ def batches(
 def taken(store: Store, spec: BatchSpec, positions: NDArray[np.int64]) -> ArrayBatch:
     """Return any rows of a selection as one batch."""
     cuts = [0, len(positions)]
-    window = fetch(store.reader, store.manifest, store.selection, spec.matrices, positions, cuts)
+    rows = locate(store.manifest, store.selection, positions, cuts)
+    window = fetch(store.reader, spec.matrices, rows)
     return _with_obs(segment(window, 0, spec.matrices), spec)
 
 
@@ -124,6 +126,11 @@ def _with_obs(rows: Segment, spec: BatchSpec) -> ArrayBatch:
         step.apply(rows.matrices["X"], column, rows.positions)
     obs = {name: column.take(rows.positions) for name, column in spec.obs.items()}
     return ArrayBatch(rows.matrices, obs, rows.index)
+
+
+def _rows(frame: pd.DataFrame, start: int, stop: int) -> pd.DataFrame:
+    """Return some rows that nobody else has, as a DataFrame of its own: no copy of the values."""
+    return frame.iloc[start:stop].copy(deep=False)
 
 
 def _cut(matrix: Any, bounds: Sequence[tuple[int, int]]) -> list[Any]:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dao.backend import DenseRows, SparseRows, WindowReader
-from dao.batches.fused import read_final
-from dao.errors import BackendContractError
+from dao.batches.fused import begin_final
+from dao.errors import BackendContractError, DaoError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from dao.backend import Reader
+    from dao.batches.fused import Final
+    from dao.batches.locate import Located
     from dao.batches.spec import MatrixSpec
-    from dao.format.manifest import Manifest
-    from dao.selection import Selection
 
-__all__ = ["Fetched", "Stored", "fetch"]
+__all__ = ["Fetched", "Stored", "begin_fetch", "fetch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,55 +74,81 @@ class Fetched:
     n_bytes: int
 
 
-def fetch(
+def fetch(reader: Reader, matrices: Mapping[str, MatrixSpec], rows: Located) -> Fetched:
+    """Return rows of every matrix asked for; see `begin_fetch`."""
+    return begin_fetch(reader, matrices, rows)()
+
+
+def begin_fetch(
     reader: Reader,
-    manifest: Manifest,
-    selection: Selection,
     matrices: Mapping[str, MatrixSpec],
-    positions: NDArray[np.int64],
-    cuts: Sequence[int],
+    rows: Located,
     *,
     fused: bool = True,
-) -> Fetched:
-    """Return the rows at ``positions`` of a selection, of every matrix asked for.
+) -> Callable[[], Fetched]:
+    """Begin to read rows of every matrix asked for.
+
+    Returns a function that is called once and waits for the end. It also reads what the backend
+    cannot begin, so a thread may call it.
 
     Parameters
     ----------
-    reader, manifest, selection
+    reader
         Of the store.
     matrices
         What to read, and how it shall appear.
-    positions
-        Rows of the selection, in any order.
-    cuts
-        Where the rows are to be cut, from 0 to their number.
+    rows
+        Which rows, and where they are to be cut.
     fused
         Whether they may be decoded straight into their final form, all at once.
     """
-    datasets, rows = selection.locate(positions)
-    counts = np.bincount(datasets, minlength=1)
-    present = np.flatnonzero(counts)
-    # The rows of each dataset, one dataset after another, each in stream order. NumPy has a
-    # radix sort for 16 bits.
-    narrow = datasets.astype(np.uint16 if len(counts) <= 1 << 16 else np.int64)
-    order = np.argsort(narrow, kind="stable") if len(present) > 1 else np.arange(len(rows))
-    wanted = np.split(rows[order], np.cumsum(counts[present])[:-1])
-    names = [manifest.datasets[dataset].id for dataset in present.tolist()]
-    requests = list(zip(names, wanted, strict=True)) if len(rows) else []
-    final: dict[str, Sequence[Any]] = {}
-    stored: dict[str, Stored] = {}
-    costs = []
-    for matrix, how in matrices.items():
-        done = read_final(reader, matrix, how, requests, order, cuts) if fused else None
-        if done is not None:
-            final[matrix] = done.matrices
-            costs.append((done.n_chunks, done.n_bytes))
-        else:
-            stored[matrix] = found = _stored(reader, matrix, requests, order)
-            costs += [(part.n_chunks, part.n_bytes) for part in found.parts]
-    n_chunks, n_bytes = sum(c for c, _ in costs), sum(b for _, b in costs)
-    index = manifest.offsets[datasets] + rows
-    return Fetched(positions, index, cuts, final, stored, n_chunks, n_bytes)
+    begun: dict[str, Callable[[], Final]] = {}
+    try:
+        for name, how in matrices.items() if fused else ():
+            ending = begin_final(reader, name, how, rows.requests, rows.order, rows.cuts)
+            if ending is not None:
+                begun[name] = ending
+    except BaseException:
+        with suppress(DaoError):  # of what was wrong, the first is told
+            _end(begun)
+        raise
+    return partial(_finish, reader, list(matrices), rows, begun)
+
+
+def _end(begun: Mapping[str, Callable[[], Final]]) -> dict[str, Final]:
+    """Wait for all of them, also after an error; the first error is raised."""
+    final: dict[str, Final] = {}
+    errors: list[BaseException] = []
+    for name, ending in begun.items():
+        try:
+            final[name] = ending()
+        except BaseException as error:  # noqa: BLE001 - raised below
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return final
+
+
+def _finish(
+    reader: Reader,
+    matrices: Sequence[str],
+    rows: Located,
+    begun: Mapping[str, Callable[[], Final]],
+) -> Fetched:
+    final = _end(begun)
+    missing = [name for name in matrices if name not in begun]
+    stored = {name: _stored(reader, name, rows.requests, rows.order) for name in missing}
+    costs = [(one.n_chunks, one.n_bytes) for one in final.values()]
+    costs += [(part.n_chunks, part.n_bytes) for one in stored.values() for part in one.parts]
+    return Fetched(
+        rows.positions,
+        rows.index,
+        rows.cuts,
+        {name: one.matrices for name, one in final.items()},
+        stored,
+        sum(n_chunks for n_chunks, _ in costs),
+        sum(n_bytes for _, n_bytes in costs),
+    )
 
 
 def _stored(

@@ -12,7 +12,7 @@ from dao.batches.gather import csr
 from dao.buffers import empty
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Requests = Sequence[tuple[str, NDArray[np.int64]]]
 
-__all__ = ["Final", "read_final"]
+__all__ = ["Final", "begin_final"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,17 @@ class Final:
     n_bytes: int
 
 
-def read_final(
+def begin_final(
     reader: Reader,
     matrix: str,
     how: MatrixSpec,
     requests: Requests,
     order: NDArray[np.int64],
     cuts: Sequence[int],
-) -> Final | None:
-    """Return a matrix decoded into its final form; None if that cannot be done in one go.
+) -> Callable[[], Final] | None:
+    """Begin to decode a matrix into its final form; None if that cannot be done in one go.
+
+    What is returned waits for the end.
 
     Parameters
     ----------
@@ -82,7 +84,7 @@ def _csr(
     order: NDArray[np.int64],
     piece: NDArray[np.int64],
     cuts: Sequence[int],
-) -> Final:
+) -> Callable[[], Final]:
     ends = np.concatenate([[0], np.cumsum(lengths)])
     bounds = ends[np.asarray(cuts)]
     sizes = np.diff(bounds).tolist()
@@ -90,14 +92,19 @@ def _csr(
     indices = [empty(n, np.int32) for n in sizes]
     out, start = piece[order], (ends[:-1] - bounds[piece])[order]
     targets = RowTargets(values, out, start), RowTargets(indices, out, start)
-    cost = reader.write_csr(matrix, requests, *targets)
-    matrices = []
-    for i, (data, columns) in enumerate(zip(values, indices, strict=True)):
-        indptr = ends[cuts[i] : cuts[i + 1] + 1] - bounds[i]
-        if sizes[i] <= np.iinfo(np.int32).max:
-            indptr = indptr.astype(np.int32)
-        matrices.append(csr(data, columns, indptr, how.columns.n_vars, is_sorted=True))
-    return Final(matrices, *cost)
+    written = reader.write_csr(matrix, requests, *targets)
+
+    def finish() -> Final:
+        cost = written()
+        matrices = []
+        for i, (data, columns) in enumerate(zip(values, indices, strict=True)):
+            indptr = ends[cuts[i] : cuts[i + 1] + 1] - bounds[i]
+            if sizes[i] <= np.iinfo(np.int32).max:
+                indptr = indptr.astype(np.int32)
+            matrices.append(csr(data, columns, indptr, how.columns.n_vars, is_sorted=True))
+        return Final(matrices, *cost)
+
+    return finish
 
 
 def _dense(
@@ -109,7 +116,7 @@ def _dense(
     order: NDArray[np.int64],
     piece: NDArray[np.int64],
     cuts: Sequence[int],
-) -> Final:
+) -> Callable[[], Final]:
     width = how.columns.n_vars
     outs = [empty((n, width), how.dtype) for n in np.diff(cuts).tolist()]
     row = np.arange(len(order)) - np.asarray(cuts)[piece]
@@ -117,5 +124,5 @@ def _dense(
     for i in np.flatnonzero(lengths == 0).tolist():
         outs[piece[i]][row[i]] = 0
     targets = RowTargets(outs, piece[order], row[order] * width)
-    cost = reader.write_dense(matrix, requests, targets, how.columns.place)
-    return Final(outs, *cost)
+    written = reader.write_dense(matrix, requests, targets, how.columns.place)
+    return lambda: Final(outs, *written())

@@ -14,7 +14,7 @@ from dao.batches.batch import ArrayBatch, batches, to_numpy
 from dao.batches.budget import Budget
 from dao.batches.course import Course
 from dao.batches.explain import explain
-from dao.batches.prefetch import Prefetcher, one_ahead
+from dao.batches.prefetch import Prefetcher
 from dao.batches.share import found_share
 from dao.batches.state import course_of, fingerprint, state_of
 from dao.batches.stats import Stats
@@ -25,6 +25,8 @@ from dao.errors import ArgumentError
 from dao.samplers.mixing import measure_mixing
 
 if TYPE_CHECKING:
+    from collections import abc
+
     import tensorflow as tf
 
     from dao.batches.fetch import Fetched
@@ -254,18 +256,19 @@ class Generator:
 
     # --- stages -------------------------------------------------------------------------------
 
-    def _windows(self, spec: BatchSpec, stream: Stream, budget: Budget) -> Iterator[Fetched]:
-        for fetched in windows(self.store, spec, stream, budget):
-            self.stats.bytes_read += fetched.n_bytes
-            self.stats.chunks_decoded += fetched.n_chunks
-            yield fetched
-            del fetched
+    def _windows(self, spec: BatchSpec, stream: Stream, budget: Budget) -> abc.Generator[Fetched]:
+        with closing(windows(self.store, spec, stream, budget)) as ahead:
+            for fetched in ahead:
+                self.stats.bytes_read += fetched.n_bytes
+                self.stats.chunks_decoded += fetched.n_chunks
+                yield fetched
+                del fetched
 
     def _produce(
-        self, convert: Convert, spec: BatchSpec, stream: Stream, fetched: Iterator[Fetched]
+        self, convert: Convert, spec: BatchSpec, stream: Stream, fetched: abc.Generator[Fetched]
     ) -> Iterator[Any]:
-        with closing(one_ahead(fetched)) as ahead:
-            for group in batches(ahead, spec, stream):
+        with closing(fetched):
+            for group in batches(fetched, spec, stream):
                 ready: list[tuple[Any, int]] = []
                 try:
                     ready.extend(self._finish(convert, batch) for batch in group)

@@ -7,16 +7,17 @@ import queue
 import threading
 import time
 import weakref
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dao.errors import GeneratorStoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 __all__ = ["Prefetcher", "one_ahead"]
 
+P = TypeVar("P")
 T = TypeVar("T")
 _END = object()
 _POLL_SECONDS = 0.1
@@ -93,17 +94,48 @@ class Prefetcher(Generic[T]):
                     raise GeneratorStoppedError(msg) from None
 
 
-def one_ahead(source: Iterator[T]) -> Generator[T]:
-    """Iterate over ``source``, the next item being made while one is used; closes it at the end."""
+def one_ahead(plans: Iterator[P], begin: Callable[[P], Callable[[], T]]) -> Generator[T]:
+    """Yield for each plan what came of it, the next one being made while one is used.
+
+    Plans are made and begun in the calling thread, while it would wait otherwise; so nothing
+    competes with its Python code. When one is begun, the one before it is still being made, but
+    the one before that was used: no more than two are there. Plans are closed at the end.
+
+    Parameters
+    ----------
+    plans
+        Asked for the next one while one is being made.
+    begin
+        Begins to make something; what it returns is called in another thread, and waits for it.
+    """
     try:
         with ThreadPoolExecutor(1, "dao-fetch") as thread:
-            following = thread.submit(next, source, _END)
-            while (item := following.result()) is not _END:
-                following = thread.submit(next, source, _END)
-                yield cast("T", item)
+            running, failure = _attempt(_begin_next, plans, begin, thread)
+            while running is not None:
+                following, failure = _attempt(_begin_next, plans, begin, thread)
+                item, running = running.result(), following
+                yield item
                 del item  # or it would be held while the one after the next is made
+        if failure is not None:
+            raise failure
     finally:
-        _close(source)
+        _close(plans)
+
+
+def _begin_next(
+    plans: Iterator[P], begin: Callable[[P], Callable[[], T]], thread: ThreadPoolExecutor
+) -> Future[T] | None:
+    """Return the next item to come, None after the last plan."""
+    plan = next(plans, None)
+    return None if plan is None else thread.submit(begin(plan))
+
+
+def _attempt(function: Callable[..., T], *arguments: Any) -> tuple[T | None, Exception | None]:
+    """Return a result or an error: it is told after what was made before."""
+    try:
+        return function(*arguments), None
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        return None, error
 
 
 class _Failure:

@@ -22,7 +22,7 @@ __all__ = ["labels_of", "rows_of"]
 
 def rows_of(store: Store, batch_size: int | None) -> Rows:
     """Return the selected rows of a store as samplers see them; obs is read when it is used."""
-    return Rows(store.selection.counts, batch_size, _Columns(store))
+    return Rows(store.selection.stretches, batch_size, _Columns(store))
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from dao.batches.fetch import fetch
+from dao.batches.fetch import begin_fetch
+from dao.batches.locate import locate
+from dao.batches.prefetch import one_ahead
 from dao.buffers import kept_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from dao.batches.budget import Budget
     from dao.batches.fetch import Fetched
+    from dao.batches.locate import Located
     from dao.batches.spec import BatchSpec
     from dao.batches.stream import Stream
     from dao.store import Store
@@ -20,11 +23,20 @@ if TYPE_CHECKING:
 __all__ = ["windows"]
 
 
-def windows(store: Store, spec: BatchSpec, stream: Stream, budget: Budget) -> Iterator[Fetched]:
-    """Yield the decoded rows of a stream, in order.
+def windows(store: Store, spec: BatchSpec, stream: Stream, budget: Budget) -> Generator[Fetched]:
+    """Yield the decoded rows of a stream, in order; the next ones are decoded meanwhile.
 
     They are read a window of the sampler at a time, or less where memory asks for it.
     """
+
+    def begin(rows: Located) -> Callable[[], Fetched]:
+        return begin_fetch(store.reader, spec.matrices, rows, fused=budget.fuses(len(rows)))
+
+    return one_ahead(_located(store, stream, budget), begin)
+
+
+def _located(store: Store, stream: Stream, budget: Budget) -> Iterator[Located]:
+    """Yield what is to be read at once, and where it is to be cut."""
     at_most = budget.fetch_rows
     # Without used memory a window takes long, so the first batch is fetched alone.
     first = 0 if kept_bytes() else min(at_most, budget.stretch)
@@ -34,18 +46,8 @@ def windows(store: Store, spec: BatchSpec, stream: Stream, budget: Budget) -> It
             ends = stream.ends(done, done + b - a)
             cuts = budget.cuts(ends - done, b - a, begins=done == last_end)
             last_end = int(ends[-1]) if len(ends) else last_end
-            fetched = fetch(
-                store.reader,
-                store.manifest,
-                store.selection,
-                spec.matrices,
-                rows[a:b],
-                cuts,
-                fused=budget.fuses(b - a),
-            )
+            yield locate(store.manifest, store.selection, rows[a:b], cuts)
             done += b - a
-            yield fetched
-            del fetched
         first = 0
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "MatchingInfo",
     "MatrixInfo",
     "ObsInfo",
+    "OntologyInfo",
 ]
 
 FORMAT_VERSION = 1
@@ -234,6 +235,23 @@ class FeatureSpaceInfo:
     file: FileInfo
 
 
+@dataclass(frozen=True, slots=True)
+class OntologyInfo:
+    """The terms behind the values of an obs column.
+
+    Attributes
+    ----------
+    file
+        Table of the terms.
+    source, version
+        Name of the file that they came from, and what it says its version is.
+    """
+
+    file: FileInfo
+    source: str
+    version: str
+
+
 @dataclass(frozen=True)
 class Manifest:
     """The content of ``dao.json``; datasets are in store order, which row positions follow.
@@ -254,6 +272,7 @@ class Manifest:
     history: tuple[Mapping[str, Any], ...] = field(default=())
     obs_schema: Mapping[str, ObsColumn] | None = None
     unknown: Mapping[str, Any] = field(default_factory=dict)
+    ontologies: Mapping[str, OntologyInfo] = field(default_factory=dict)
 
     @property
     def n_obs(self) -> int:

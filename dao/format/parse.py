@@ -23,6 +23,7 @@ class Problems:
 
     where: str
     found: list[str] = field(default_factory=list)
+    what: str = "a dao store"
 
     def add(self, loc: str, message: str) -> None:
         """Note one problem."""
@@ -39,7 +40,7 @@ class Problems:
         if self.found:
             shown = "\n  ".join(self.found[:20])
             rest = f"\n  and {len(self.found) - 20} more" if len(self.found) > 20 else ""
-            msg = f"{self.where} does not follow the format of a dao store:\n  {shown}{rest}"
+            msg = f"{self.where} does not follow the format of {self.what}:\n  {shown}{rest}"
             raise FormatError(msg)
 
 

@@ -19,6 +19,7 @@ from dao.format.manifest import (
     MatchingInfo,
     MatrixInfo,
     ObsInfo,
+    OntologyInfo,
 )
 from dao.format.names import check_dataset_id, is_safe_path
 from dao.format.parse import Problems, Reader
@@ -69,6 +70,7 @@ def _manifest(r: Reader) -> Manifest:
         profile=r.text("profile"),
         history=tuple(h.content for h in r.children("history")),
         obs_schema=_obs_schema(r),
+        ontologies=_ontologies(r) if "ontologies" in r.content else {},
     )
 
 
@@ -158,6 +160,13 @@ def _columns(r: Reader) -> dict[str, ColumnInfo]:
             c.choice("kind", COLUMN_KINDS), c.text("dtype"), c.flag("ordered"), c.flag("nullable")
         )
         for name, c in r.items()
+    }
+
+
+def _ontologies(r: Reader) -> dict[str, OntologyInfo]:
+    return {
+        column: OntologyInfo(_file(o.child("file")), o.text("source"), o.text("version"))
+        for column, o in r.child("ontologies").items()
     }
 
 

@@ -11,20 +11,37 @@ Missing values behave as in pandas: every comparison with one is false, ``!=`` i
 
 from __future__ import annotations
 
+from dao.where.arrow import bind_arrow
+from dao.where.branch import Descendants, descendants
 from dao.where.check import check
 from dao.where.evaluate import evaluate
-from dao.where.expression import And, Expression, Not, Or, Test, columns_of, values_test
+from dao.where.expression import (
+    And,
+    Arrow,
+    Expression,
+    Not,
+    Or,
+    Test,
+    columns_of,
+    values_test,
+    with_tests,
+)
 from dao.where.parse import parse
 
 __all__ = [
     "And",
+    "Arrow",
+    "Descendants",
     "Expression",
     "Not",
     "Or",
     "Test",
+    "bind_arrow",
     "check",
     "columns_of",
+    "descendants",
     "evaluate",
     "parse",
     "values_test",
+    "with_tests",
 ]

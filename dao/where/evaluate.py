@@ -6,18 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.errors import ExpressionError, UnknownValueError, near_matches
+from dao.errors import ExpressionError
 from dao.format.obs_schema import VIRTUAL_COLUMNS
-from dao.where.expression import TEXT_METHODS, And, Expression, Not, Or, Test, columns_of, is_null
+from dao.where.arrow import evaluate_arrow
+from dao.where.decide import OPERATORS, decide
+from dao.where.expression import And, Arrow, Expression, Not, Or, Test, columns_of, is_null
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from dao.obs import Column
+    from dao.column import Column
 
 __all__ = ["evaluate"]
+
+_FEW = 8
 
 
 def evaluate(
@@ -31,6 +35,8 @@ def evaluate(
     match expression:
         case Test():
             return _test(expression, columns[expression.column])
+        case Arrow():
+            return evaluate_arrow(expression, columns, n_rows)
         case Not(item=item):
             return ~evaluate(item, columns, n_rows)
         case And(items=items):
@@ -57,56 +63,38 @@ def _test(test: Test, column: Column) -> NDArray[np.bool_]:
     missing = column.missing
     if test.op == "null":
         return missing
-    if test.op == "in":
-        mask = _member(column, [v for v in test.value if not is_null(v)])
-        return mask | missing if any(is_null(v) for v in test.value) else mask
-    if column.categories is not None:
-        # One decision per category; code -1 (missing) picks the last entry.
-        decided = np.array([*(_holds(test, column, c) for c in column.categories), False])
-        mask = decided[column.values]
-    else:
-        mask = _compare_numbers(test, column)
-    return mask | missing if test.op == "!=" else mask & ~missing
-
-
-def _member(column: Column, values: list[Any]) -> NDArray[np.bool_]:
+    if test.op == "in" and any(is_null(v) for v in test.value):
+        known = Test(test.column, "in", tuple(v for v in test.value if not is_null(v)))
+        return _test(known, column) | missing
     if column.categories is None:
-        wanted = [_like(column, v) for v in values]
-        found: NDArray[np.bool_] = (
-            np.isin(column.values, np.array(wanted))
-            if wanted
-            else (np.zeros(len(column.values), np.bool_))
-        )
-        return found & ~column.missing
-    wanted_set = set(values)
-    decided = np.array([*(c in wanted_set for c in column.categories), False])
-    return np.asarray(decided[column.values], np.bool_)
+        mask = _compare(test, column)
+        return mask | missing if test.op == "!=" else mask & ~missing
+    # One decision per category; the code -1 picks the last one, which is that on missing values.
+    decided = np.append(decide(test, column.info, column.categories), test.op == "!=")
+    return _picked(decided, column.values)
 
 
-def _holds(test: Test, column: Column, category: Any) -> bool:
-    if test.op in TEXT_METHODS:
-        if test.op == "contains":
-            return test.value in category
-        return bool(getattr(category, test.op)(test.value))
-    left, right = category, test.value
-    if column.info.ordered and column.categories is not None:
-        order = list(column.categories)
-        if right not in order:
-            near = near_matches(right, order)
-            msg = f"{right!r} is no category of the ordered column {test.column!r}.{near}"
-            raise UnknownValueError(msg)
-        left, right = order.index(left), order.index(right)
-    try:
-        return bool(_OPERATORS[test.op](left, right))
-    except TypeError as error:
-        msg = f"{test.column!r}: {category!r} cannot be compared with {test.value!r}."
-        raise ExpressionError(msg) from error
+def _picked(decided: NDArray[np.bool_], codes: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return ``decided[codes]``, where one of the last code is written -1."""
+    few = np.flatnonzero(decided)
+    if len(few) > _FEW:
+        return decided.take(codes)
+    # Comparing the codes with each of a few is ten times faster than looking each up.
+    mask = np.zeros(len(codes), np.bool_)
+    for code in few.tolist():
+        mask |= codes == (code if code < len(decided) - 1 else -1)
+    return mask
 
 
-def _compare_numbers(test: Test, column: Column) -> NDArray[np.bool_]:
+def _compare(test: Test, column: Column) -> NDArray[np.bool_]:
     if test.op == "true":
         return column.values.astype(np.bool_)
-    return np.asarray(_OPERATORS[test.op](column.values, _like(column, test.value)), np.bool_)
+    if test.op == "in":
+        wanted = [_like(column, v) for v in test.value]
+        if not wanted:
+            return np.zeros(len(column), np.bool_)
+        return np.asarray(np.isin(column.values, np.array(wanted)))
+    return np.asarray(OPERATORS[test.op](column.values, _like(column, test.value)), np.bool_)
 
 
 def _like(column: Column, value: Any) -> Any:
@@ -117,13 +105,3 @@ def _like(column: Column, value: Any) -> Any:
     except (ValueError, TypeError) as error:
         msg = f"{value!r} is no value of a column of {column.info.dtype}."
         raise ExpressionError(msg) from error
-
-
-_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "==": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-}

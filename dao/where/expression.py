@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dao.errors import ExpressionError
+from dao.where.branch import Descendants
+
+if TYPE_CHECKING:
+    import pyarrow.compute as pc
 
 __all__ = [
     "TEXT_METHODS",
     "And",
+    "Arrow",
     "Expression",
     "Not",
     "Or",
@@ -22,9 +27,10 @@ __all__ = [
     "is_null",
     "tests_of",
     "values_test",
+    "with_tests",
 ]
 
-TEXT_METHODS = {"startswith", "endswith", "contains"}
+TEXT_METHODS = {"startswith", "endswith", "contains", "match", "fullmatch"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,25 @@ class Test:
     column: str
     op: str
     value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """An expression of pyarrow.
+
+    Attributes
+    ----------
+    expression
+        Gives booleans.
+    columns
+        The columns that it uses.
+    decoded
+        Whether it needs texts, because pyarrow cannot do it on their codes.
+    """
+
+    expression: pc.Expression
+    columns: tuple[str, ...]
+    decoded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +87,31 @@ class Or:
     items: tuple[Expression, ...]
 
 
-Expression = Test | Not | And | Or
+Expression = Test | Arrow | Not | And | Or
 
 
 def columns_of(expression: Expression) -> frozenset[str]:
     """Return the columns that an expression reads."""
-    return frozenset(t.column for t in tests_of(expression))
+    match expression:
+        case Test(column=column):
+            return frozenset({column})
+        case Arrow(columns=columns):
+            return frozenset(columns)
+        case Not(item=item):
+            return columns_of(item)
+        case And(items=items) | Or(items=items):
+            return frozenset().union(*map(columns_of, items))
 
 
-def values_test(column: str, values: Any) -> Test:
-    """Return the test that a column has one of the values (a scalar, or a list of scalars)."""
-    if isinstance(values, str | bytes) or np.isscalar(values) or values is None:
+def values_test(column: str, values: Any) -> Expression:
+    """Return the test that a column has one of the values.
+
+    Parameters
+    ----------
+    values
+        A scalar, a `pandas.Interval`, what `dao.descendants` returns, or a list of these.
+    """
+    if _is_scalar(values):
         listed = [values]
     elif isinstance(values, Iterable) and not isinstance(values, Mapping):
         listed = list(values)
@@ -81,21 +120,52 @@ def values_test(column: str, values: Any) -> Test:
     if isinstance(values, Mapping) or any(isinstance(v, list | dict | set) for v in listed):
         msg = f"{column!r} is held against {values!r}: give a value, or a list of values."
         raise ExpressionError(msg)
-    plain = tuple(v.item() if isinstance(v, np.generic) else v for v in listed)
-    return Test(column, "in", plain)
+    ranges = tuple(_range_test(column, v) for v in listed if _is_interval(v))
+    plain = (v for v in listed if not _is_interval(v))
+    test = Test(column, "in", tuple(v.item() if isinstance(v, np.generic) else v for v in plain))
+    return Or((test, *ranges)) if ranges else test
 
 
 def tests_of(expression: Expression) -> list[Test]:
-    """Return the tests that an expression is made of."""
+    """Return the tests that an expression is made of, those of pyarrow left out."""
     match expression:
         case Test():
             return [expression]
+        case Arrow():
+            return []
         case Not(item=item):
             return tests_of(item)
         case And(items=items) | Or(items=items):
             return [t for item in items for t in tests_of(item)]
 
 
+def with_tests(expression: Expression, change: Callable[[Test], Test]) -> Expression:
+    """Return an expression with other tests in the same places."""
+    match expression:
+        case Test():
+            return change(expression)
+        case Arrow():
+            return expression
+        case Not(item=item):
+            return Not(with_tests(item, change))
+        case And(items=items) | Or(items=items):
+            return replace(expression, items=tuple(with_tests(i, change) for i in items))
+
+
 def is_null(value: Any) -> bool:
     """Whether a value stands for missing."""
     return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, str | bytes | Descendants) or np.isscalar(value) or value is None
+
+
+def _is_interval(value: Any) -> bool:
+    # Told by its attributes: this room needs no pandas.
+    return all(hasattr(value, a) for a in ("left", "right", "closed_left", "closed_right"))
+
+
+def _range_test(column: str, interval: Any) -> And:
+    low = Test(column, ">=" if interval.closed_left else ">", interval.left)
+    return And((low, Test(column, "<=" if interval.closed_right else "<", interval.right)))

@@ -9,12 +9,17 @@ from itertools import pairwise
 from typing import Any
 
 from dao.errors import ExpressionError
+from dao.where.branch import Descendants, descendants
 from dao.where.expression import TEXT_METHODS, And, Expression, Not, Or, Test
 
 __all__ = ["parse"]
 
 _COMPARE = {ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 _FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+_NO_CALCULATIONS = (
+    "is a calculation or function, and a filter compares a column with a value. Calculate with "
+    "store.obs and choose by the result: store[mask]"
+)
 _METHODS = {"isna", "isnull", "notna", "notnull", "isin", "between"}
 
 
@@ -91,6 +96,9 @@ class _Parser:
             test = Test(self.column(left), "null")
             return Not(test) if isinstance(op, ast.IsNot) else test
         name = _COMPARE[type(op)]
+        for side in (left, right):
+            if _is_calculation(side) and any(isinstance(n, ast.Name) for n in ast.walk(side)):
+                raise self.error(side, _NO_CALCULATIONS)
         if isinstance(left, ast.Name) and isinstance(right, ast.Name):
             msg = f"needs quotes if it is text: '{self.column(right)}'. Columns cannot be compared"
             raise self.error(right, msg)
@@ -132,20 +140,35 @@ class _Parser:
         return Test(column, method, text)
 
     def column(self, node: ast.expr) -> str:
+        if _is_calculation(node):
+            raise self.error(node, _NO_CALCULATIONS)
         if not isinstance(node, ast.Name):
             raise self.error(node, "is not the name of a column")
         match = re.fullmatch(r"__column_(\d+)", node.id)
         return self.names[int(match[1])] if match and int(match[1]) < len(self.names) else node.id
 
     def listed(self, node: ast.expr) -> tuple[Any, ...]:
+        if _is_branch(node):
+            return (self.branch(node),)
         if not isinstance(node, ast.List | ast.Tuple | ast.Set):
             raise self.error(node, "must be a list, as in ['a', 'b']")
-        return tuple(self.literal(e) for e in node.elts)
+        return tuple(self.branch(e) if _is_branch(e) else self.literal(e) for e in node.elts)
+
+    def branch(self, node: ast.expr) -> Descendants:
+        if not isinstance(node, ast.Call) or any(k.arg != "part_of" for k in node.keywords):
+            raise self.error(node, "takes terms and part_of=True alone")
+        terms = [self.literal(a) for a in node.args]
+        return descendants(terms, part_of=any(self.literal(k.value) for k in node.keywords))
 
     def literal(self, node: ast.expr) -> Any:
         try:
             value = ast.literal_eval(node)
         except (ValueError, TypeError, MemoryError, RecursionError) as error:
+            if _is_calculation(node):
+                raise self.error(node, _NO_CALCULATIONS) from error
+            if isinstance(node, ast.BinOp):
+                msg = "binds tighter than a comparison: put parentheses around what & and | join"
+                raise self.error(node, msg) from error
             raise self.error(node, "is not a value (text needs quotes)") from error
         if value is not None and not isinstance(value, str | int | float):
             raise self.error(node, "is not a text, a number, True, False or None")
@@ -156,3 +179,20 @@ class _Parser:
         for i, name in enumerate(self.names):
             shown = shown.replace(f"__column_{i}", f"`{name}`")
         return ExpressionError(f"In {self.text!r}: {shown} {problem}.")
+
+
+def _is_calculation(node: ast.expr) -> bool:
+    bits = ast.BitAnd | ast.BitOr
+    if isinstance(node, ast.BinOp):
+        return not isinstance(node.op, bits)
+    if isinstance(node, ast.Call):
+        return not (isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS)
+    return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd)
+
+
+def _is_branch(node: ast.expr) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "descendants"
+    )

@@ -105,6 +105,7 @@ def _is_older(name: str, manifest: Manifest) -> bool:
 
 def _named(manifest: Manifest) -> set[str]:
     files = {manifest.vocabulary.path, *(s.file.path for s in manifest.feature_spaces)}
+    files |= {o.file.path for o in manifest.ontologies.values()}
     return files | {d.path for d in manifest.datasets}
 
 

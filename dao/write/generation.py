@@ -71,6 +71,7 @@ def write_generation(plan: WritePlan, before: Manifest | None, report: ProgressR
         history=(*(base.history if base else ()), record),
         obs_schema=job.obs_schema,
         unknown=base.unknown if base else {},
+        ontologies=base.ontologies if base else {},
     )
 
 

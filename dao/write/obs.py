@@ -103,7 +103,8 @@ def _categorical(values: pd.Series) -> tuple[pa.Array, ColumnInfo, list[str]]:
     if len(set(text)) != len(text):
         msg = "two of its categories read the same"
         raise ValueError(msg)
-    codes = values.cat.codes.to_numpy()
+    # Arrow decodes a dictionary of Parquet into 32 bits; any other width is one more step.
+    codes = values.cat.codes.to_numpy().astype(np.int32)
     array = pa.DictionaryArray.from_arrays(
         pa.array(codes, mask=codes < 0), pa.array(text, pa.string()), ordered=values.cat.ordered
     )

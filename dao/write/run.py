@@ -27,7 +27,7 @@ __all__ = ["plan_sources", "write_sources"]
 def write_sources(job: Job, sources: Sequence[Source], features: Any, *, progress: bool) -> None:
     """Write sources into the job's store, in one commit."""
     # Sources are looked at before the lock: what is wrong with them leaves no trace on disk.
-    job = _with_stored_schema(job, _present(job))
+    job = _with_stored_schema(job)
     studies = inspect_sources(sources, job)
     with write_lock(job.root, mode=job.mode) as before:
         if before is not None:
@@ -49,26 +49,31 @@ def plan_sources(job: Job, sources: Sequence[Source], features: Any) -> WritePla
         For everything that would stop the write before X is read.
     """
     check_target(job.root, job.mode)
-    before = _present(job)
-    job = _with_stored_schema(job, before)
-    studies = inspect_sources(sources, job)
-    return make_plan(job, studies, features, before if job.mode == "append" else None)
+    job = _with_stored_schema(job)
+    return make_plan(job, inspect_sources(sources, job), features, _appended_to(job))
 
 
-def _present(job: Job) -> Manifest | None:
-    if not (job.root / MANIFEST_NAME).is_file():
+def _appended_to(job: Job) -> Manifest | None:
+    if job.mode != "append" or not (job.root / MANIFEST_NAME).is_file():
         return None
     return StoreDirectory(job.root).manifest
 
 
-def _with_stored_schema(job: Job, before: Manifest | None) -> Job:
+def _with_stored_schema(job: Job) -> Job:
     """Hold appended studies to the schema of the store."""
-    if job.mode != "append" or before is None or before.obs_schema is None:
+    base = _appended_to(job)
+    if base is None or (base.obs_schema is None and job.obs_schema is None):
         return job
-    if job.obs_schema is not None and job.obs_schema != before.obs_schema:
+    if base.obs_schema is None:
+        msg = (
+            f"{job.root} was written without an obs_schema, which its studies need not follow. "
+            "Leave it out, or write the store anew."
+        )
+        raise ArgumentError(msg)
+    if job.obs_schema is not None and job.obs_schema != base.obs_schema:
         msg = f"obs_schema= differs from that of {job.root}. Leave it out: the store has its own."
         raise ArgumentError(msg)
     if job.obs_columns is not None:
         msg = f"{job.root} has an obs_schema, which says which columns are kept: no obs_columns=."
         raise ArgumentError(msg)
-    return replace(job, obs_schema=before.obs_schema)
+    return replace(job, obs_schema=base.obs_schema)

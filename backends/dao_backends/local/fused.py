@@ -2,6 +2,10 @@
 
 A decoded chunk is small enough to stay in the processor's cache, so what was compressed goes
 through main memory only once more: as the rows of a batch, in their final dtype.
+
+Each loop is run by several threads at once over the same rows. They take parts of them from a
+common counter until none is left, without Python in between: no thread waits for the GIL, and
+all end at about the same time.
 """
 
 from __future__ import annotations
@@ -11,151 +15,174 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import carray, njit  # type: ignore[attr-defined]
 
+from dao_backends.local.intrinsics import LANES, as_pointer, claim, fence, stream_lanes
 from dao_backends.local.kernel import load_chunk
-from dao_backends.local.native import as_pointer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["cast_pieces", "scatter_pieces"]
+    from dao_backends.local.kernel import Chunks
+
+__all__ = ["cast_rows", "scatter_rows"]
+
+_LANES = LANES  # numba takes globals of this module for constants
 
 
 @njit(nogil=True, cache=True)
-def cast_pieces(
-    functions: NDArray[np.int64],
-    files: NDArray[np.int64],
-    offsets: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    begins: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    targets: NDArray[np.int64],
-    compressed: NDArray[np.uint8],
-    decoded: NDArray[Any],
-    like: NDArray[Any],
-    bounded: bool,  # noqa: FBT001 - numba knows no keywords of its own
-) -> tuple[int, int]:
-    """Write pieces of chunks to addresses, cast; return the first bad piece or -1, and the maximum.
-
-    Parameters
-    ----------
-    functions, files, offsets, sizes, compressed
-        As of `dao_backends.local.kernel.read_pieces`.
-    begins, counts
-        Per piece, in items: where it begins in the decoded chunk, and how long it is.
-    targets
-        Per piece: the address that it goes to.
-    decoded
-        Working memory: one chunk, in the stored dtype.
-    like
-        An array of the dtype that is written.
-    bounded
-        Whether the maximum is asked for; it is 0 otherwise.
-    """
-    loaded = -1
-    largest = decoded.dtype.type(0)
-    for i in range(len(begins)):
-        begin, count = begins[i], counts[i]
-        if begin < 0 or count < 0 or begin + count > len(decoded):
-            return i, 0
-        if loaded < 0 or files[i] != files[loaded] or offsets[i] != offsets[loaded]:
-            if not load_chunk(functions, files[i], offsets[i], sizes[i], compressed, decoded):
-                return i, 0
-            loaded = i
-        part = decoded[begin : begin + count]
-        kept = carray(as_pointer(targets[i]), (count,), like.dtype)
-        if bounded:
-            for k in range(count):
-                kept[k] = part[k]
-                largest = max(largest, part[k])
-        else:
-            for k in range(count):
-                kept[k] = part[k]
-    return -1, int(largest)
+def _cast(part: NDArray[Any], target: int, like: NDArray[Any]) -> None:
+    """Write items to an address in the dtype of ``like``."""
+    n, size = len(part), like.itemsize
+    kept = carray(as_pointer(target), (n,), like.dtype)
+    # Up to where the vectors that go past the cache are aligned.
+    head = min(n, -(target // size) % _LANES)
+    for k in range(head):
+        kept[k] = part[k]
+    done, source = head, part.ctypes.data
+    if target % size == 0:
+        while done + _LANES <= n and stream_lanes(
+            target + done * size, source + done * part.itemsize, like, part
+        ):
+            done += _LANES
+    for k in range(done, n):
+        kept[k] = part[k]
 
 
 @njit(nogil=True, cache=True)
-def _all_below(columns: NDArray[Any], bound: int) -> bool:
+def _within(columns: NDArray[Any], n_vars: int) -> bool:
     smallest = largest = columns[0]
     for k in range(len(columns)):
         smallest, largest = min(smallest, columns[k]), max(largest, columns[k])
-    return bool(smallest >= 0 and np.int64(largest) < bound)
+    return bool(smallest >= 0 and np.int64(largest) < n_vars)
 
 
 @njit(nogil=True, cache=True)
-def _keep(row: NDArray[Any], target: int) -> None:
-    """Copy all but the last item to an address."""
-    width = len(row) - 1
-    kept = carray(as_pointer(target), (width,), row.dtype)
-    for k in range(width):
-        kept[k] = row[k]
-
-
-@njit(nogil=True, cache=True)
-def scatter_pieces(
+def cast_rows(
     functions: NDArray[np.int64],
-    files: NDArray[np.int64],
-    offsets: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    begins: NDArray[np.int64],
-    counts: NDArray[np.int64],
+    chunks: Chunks,
+    starts: NDArray[np.int64],
+    stops: NDArray[np.int64],
     targets: NDArray[np.int64],
-    firsts: NDArray[np.bool_],
+    bounds: NDArray[np.int64],
+    turn: NDArray[np.int64],
     compressed: NDArray[np.uint8],
-    values: NDArray[Any],
-    indices: NDArray[Any],
-    place: NDArray[np.int32],
-    row: NDArray[Any],
-) -> tuple[int, int]:
-    """Write pieces of sparse rows into dense rows; return the first bad piece or -1, and why.
+    decoded: NDArray[Any],
+    like: NDArray[Any],
+    n_vars: int,
+) -> tuple[int, bool, int]:
+    """Write rows to addresses, cast; parts of them, as long as there are some.
 
     Parameters
     ----------
-    functions, compressed
-        As of `cast_pieces`.
-    files, offsets, sizes
-        Shape (2, pieces): of the values and of the indices.
-    begins, counts
-        Per piece, in items.
-    targets
-        Per piece: the address of its dense row.
-    firsts
-        Whether the piece is the first of its row; all pieces of a row follow each other.
-    values, indices
-        Working memory: one chunk of each.
-    place
-        For each stored column its place in the row; that of columns which are not wanted is the
-        last, one beyond what is kept. So no branch depends on the data, which no processor
-        could predict.
-    row
-        Working memory: a row and one item more, in the dtype that is written.
+    functions
+        `dao_backends.local.native.native_functions`.
+    chunks
+        Where the chunks are.
+    starts, stops, targets
+        Per row: its items in the array, ascending, and the address that it goes to.
+    bounds
+        Where each part begins in the rows, and their number.
+    turn
+        One item, 0 before the first thread: the part that is next, for all threads.
+    compressed, decoded
+        Working memory: a chunk as it is stored, with room for what is added to it, and one in
+        its stored dtype.
+    like
+        An array of the dtype that is written.
+    n_vars
+        What all items must be below, none negative; -1 for items that are not column numbers.
 
     Returns
     -------
-    bad, why
-        0 or 1 for damaged values or indices, 2 for a column number that is too large.
+    bad, out_of_bounds, loaded
+        The first bad chunk or -1; whether a column number in it is; how many were decoded.
     """
-    loaded = -1
-    for i in range(len(begins)):
-        begin, count = begins[i], counts[i]
-        if begin < 0 or count < 1 or begin + count > len(values):
-            return i, 0
-        if loaded < 0 or files[0, i] != files[0, loaded] or offsets[0, i] != offsets[0, loaded]:
-            if not load_chunk(
-                functions, files[0, i], offsets[0, i], sizes[0, i], compressed, values
-            ):
-                return i, 0
-            if not load_chunk(
-                functions, files[1, i], offsets[1, i], sizes[1, i], compressed, indices
-            ):
-                return i, 1
-            loaded = i
-        if firsts[i]:
+    size, chunk_items = like.itemsize, len(decoded)
+    known, n_loaded = -1, 0
+    part = claim(turn.ctypes.data)
+    while part < len(bounds) - 1:
+        for i in range(bounds[part], bounds[part + 1]):
+            at, stop, target = starts[i], stops[i], targets[i]
+            while at < stop:
+                number = at // chunk_items
+                if number != known:
+                    if not load_chunk(functions, chunks, number, compressed, decoded):
+                        return number, False, n_loaded
+                    known, n_loaded = number, n_loaded + 1
+                begin = at - number * chunk_items
+                items = decoded[begin : min(chunk_items, begin + stop - at)]
+                if n_vars >= 0 and not _within(items, n_vars):
+                    return number, True, n_loaded
+                _cast(items, target, like)
+                at += len(items)
+                target += len(items) * size
+        part = claim(turn.ctypes.data)
+    fence()
+    return -1, False, n_loaded
+
+
+@njit(nogil=True, cache=True)
+def scatter_rows(
+    functions: NDArray[np.int64],
+    values: Chunks,
+    indices: Chunks,
+    starts: NDArray[np.int64],
+    stops: NDArray[np.int64],
+    targets: NDArray[np.int64],
+    bounds: NDArray[np.int64],
+    turn: NDArray[np.int64],
+    compressed: NDArray[np.uint8],
+    numbers: NDArray[Any],
+    columns: NDArray[Any],
+    place: NDArray[Any],
+    row: NDArray[Any],
+    like: NDArray[Any],
+) -> tuple[int, int, int]:
+    """Write sparse rows to the addresses of dense ones; parts of them, as long as there are some.
+
+    Parameters
+    ----------
+    functions, starts, stops, targets, bounds, turn, compressed, like
+        As of `cast_rows`.
+    values, indices
+        Where the chunks of both arrays are.
+    numbers, columns
+        Working memory: one chunk of each, in the stored dtype.
+    place
+        Unsigned: for each stored column its place in the row; that of columns which are not
+        wanted is the last, one beyond what is kept. So no branch depends on the data, which no
+        processor could predict.
+    row
+        Working memory: a row and one item more, in the stored dtype, which is narrow.
+
+    Returns
+    -------
+    bad, why, loaded
+        The first bad chunk or -1; 0 or 1 for damaged values or indices, 2 for a column number
+        that is too large; how many chunks of each array were decoded.
+    """
+    chunk_items = len(numbers)
+    known, n_loaded = -1, 0
+    part = claim(turn.ctypes.data)
+    while part < len(bounds) - 1:
+        for i in range(bounds[part], bounds[part + 1]):
             row[:] = 0
-        columns, numbers = indices[begin : begin + count], values[begin : begin + count]
-        if not _all_below(columns, len(place)):
-            return i, 2
-        for k in range(count):
-            row[place[np.int64(columns[k])]] = numbers[k]
-        if i + 1 == len(begins) or firsts[i + 1]:
-            _keep(row, targets[i])
-    return -1, 0
+            at = starts[i]
+            while at < stops[i]:
+                number = at // chunk_items
+                if number != known:
+                    if not load_chunk(functions, values, number, compressed, numbers):
+                        return number, 0, n_loaded
+                    if not load_chunk(functions, indices, number, compressed, columns):
+                        return number, 1, n_loaded
+                    known, n_loaded = number, n_loaded + 1
+                begin = at - number * chunk_items
+                end = min(chunk_items, begin + stops[i] - at)
+                if not _within(columns[begin:end], len(place)):
+                    return number, 2, n_loaded
+                for k in range(begin, end):
+                    row[place[np.uint64(columns[k])]] = numbers[k]
+                at += end - begin
+            _cast(row[:-1], targets[i], like)
+        part = claim(turn.ctypes.data)
+    fence()
+    return -1, 0, n_loaded

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -12,10 +12,26 @@ from dao_backends.local.native import call_crc32c, call_decompress, call_pread
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BLOSC_OVERHEAD", "CRC_BYTES", "load_chunk", "read_pieces"]
+__all__ = ["BLOSC_OVERHEAD", "CRC_BYTES", "Chunks", "load_chunk", "read_pieces"]
 
 CRC_BYTES = 4
 BLOSC_OVERHEAD = 16  # the header: blosc never writes more than this beyond what it is given
+
+
+class Chunks(NamedTuple):
+    """Where the chunks of an array lie.
+
+    Attributes
+    ----------
+    files
+        For each shard a descriptor of its file, -1 for one that is not needed or all zeros.
+    offsets, sizes
+        For each chunk where it lies in its shard; size -1 for one of zeros.
+    """
+
+    files: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    sizes: NDArray[np.int64]
 
 
 @njit(nogil=True, cache=True)
@@ -66,17 +82,18 @@ def _load(
 @njit(nogil=True, cache=True)
 def load_chunk(
     functions: NDArray[np.int64],
-    file: int,
-    offset: int,
-    size: int,
+    chunks: Chunks,
+    number: int,
     compressed: NDArray[np.uint8],
     decoded: NDArray[Any],
 ) -> bool:
-    """Read, check and decode a whole chunk; size -1 is one of zeros. False if it is damaged."""
+    """Read, check and decode a whole chunk; False if it is damaged."""
+    size = chunks.sizes[number]
     if size == -1:
         decoded[:] = 0
         return True
-    target = decoded.ctypes.data
+    file = chunks.files[number // (len(chunks.sizes) // len(chunks.files))]
+    offset, target = chunks.offsets[number], decoded.ctypes.data
     return _load(functions, file, offset, size, compressed, target, decoded.nbytes)
 
 

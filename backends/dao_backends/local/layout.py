@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao_backends.local.pieces import distinct
 from dao_backends.shards import open_shard, read_index
 
 if TYPE_CHECKING:
@@ -101,16 +100,20 @@ class ChunkTable:
 
 
 def open_shards(
-    table: ChunkTable, chunks: NDArray[np.int64], opened: list[int]
+    table: ChunkTable, shards: NDArray[np.int64], opened: list[int]
 ) -> NDArray[np.int64]:
-    """Return for each chunk a descriptor of its shard's file, -1 if that is all zeros.
+    """Return for each shard of the array a descriptor of its file, -1 where none is opened.
 
-    What was opened is added to ``opened``, for the caller to close.
+    Parameters
+    ----------
+    shards
+        Which ones to open, each once; one of zeros has no file.
+    opened
+        What was opened is added here, for the caller to close.
     """
-    shards, which = distinct(chunks // table.per_shard)
-    files = np.full(len(shards), _ABSENT, np.int64)
-    for i, shard in enumerate(shards.tolist()):
-        files[i] = table.open(shard)
-        if files[i] >= 0:
-            opened.append(int(files[i]))
-    return files[which]
+    files = np.full(len(table.array.shard_sizes), _ABSENT, np.int64)
+    for shard in shards.tolist():
+        files[shard] = table.open(shard)
+        if files[shard] >= 0:
+            opened.append(int(files[shard]))
+    return files

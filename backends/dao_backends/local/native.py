@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["as_pointer", "call_crc32c", "call_decompress", "call_pread", "native_functions"]
+__all__ = ["call_crc32c", "call_decompress", "call_pread", "native_functions"]
 
 _BYTES = ir.IntType(8).as_pointer()
 _INT = ir.IntType(32)
@@ -93,15 +93,3 @@ call_pread = _intrinsic("call_pread", _SIZE, _INT, _BYTES, _SIZE, _I64)
 call_crc32c = _intrinsic("call_crc32c", _INT, _BYTES, _SIZE)
 # int blosc_decompress_ctx(const void *source, void *target, size_t target_size, int threads)
 call_decompress = _intrinsic("call_decompress", _INT, _BYTES, _BYTES, _SIZE, _INT)
-
-
-def _as_pointer(_context: Any, _address: Any) -> Any:
-    """Return an address as a pointer."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
-        return builder.inttoptr(arguments[0], _BYTES)
-
-    return types.voidptr(types.int64), generate
-
-
-as_pointer: Any = intrinsic(_as_pointer)

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Pieces", "cut_ranges", "distinct", "plan_pieces", "runs"]
+__all__ = ["Pieces", "cut_ranges", "cut_rows", "distinct", "plan_pieces", "runs", "touched"]
 
 # A bitmap over the span of the rows beats sorting them while it has fewer bits per row than this.
 _SPARSEST_BITMAP = 32
@@ -88,3 +88,34 @@ def cut_ranges(
     begins = np.maximum(starts[owner] - edges, 0)
     counts = np.minimum(stops[owner] - edges, chunk) - begins
     return owner, chunks, begins, counts
+
+
+def touched(starts: NDArray[np.int64], stops: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Return the numbers of the stretches of ``size`` items that ranges touch, ascending."""
+    filled = stops > starts
+    if not filled.any():
+        return np.empty(0, np.int64)
+    first, last = starts[filled] // size, (stops[filled] - 1) // size
+    if first.max() == last.min():
+        return first[:1]
+    opened, closed = np.bincount(first, minlength=last.max() + 2), np.bincount(last + 1)
+    opened[: len(closed)] -= closed
+    return np.flatnonzero(np.cumsum(opened) > 0)
+
+
+def cut_rows(
+    starts: NDArray[np.int64], stops: NDArray[np.int64], chunk: int, items: int
+) -> NDArray[np.int64]:
+    """Cut rows, which ascend, into parts of about ``items`` items; from 0 to their number.
+
+    Where that is near enough, a part begins with a chunk that the one before does not need.
+    """
+    ends = np.cumsum(stops - starts)
+    n_items = int(ends[-1]) if len(ends) else 0
+    n_parts = max(1, n_items // items)
+    even = np.searchsorted(ends, n_items * np.arange(1, n_parts) / n_parts)
+    apart = np.flatnonzero(starts[1:] // chunk > (stops[:-1] - 1) // chunk) + 1
+    if len(apart) and len(even):
+        near = apart[np.minimum(np.searchsorted(apart, even), len(apart) - 1)]
+        even = np.where(np.abs(ends[near] - ends[even]) < items // 2, near, even)
+    return np.unique(np.concatenate([[0], even, [len(starts)]]))

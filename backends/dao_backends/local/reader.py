@@ -6,28 +6,35 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dao.buffers import empty
-from dao.threads import Jobs, in_threads
+from dao.threads import in_threads
 from dao_backends.chunked import ChunkedReader
 from dao_backends.local.layout import ChunkTable, is_readable
 from dao_backends.local.native import native_functions
 from dao_backends.local.pieces import distinct, plan_pieces, runs
-from dao_backends.local.sparse import SparseWork, cast_part, plan_sparse, scatter_part
+from dao_backends.local.sparse import (
+    SparseWork,
+    Writing,
+    cast_share,
+    plan_sparse,
+    scatter_share,
+)
 from dao_backends.local.stored import StoredPlan, read_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from dao.backend import DenseRows, RowTargets, SparseRows
     from dao.format.manifest import ArrayInfo, MatrixInfo
-    from dao_backends.local.sparse import Problem
+    from dao_backends.local.sparse import Done, Problem
 
     Requests = Sequence[tuple[str, NDArray[np.int64]]]
     Place = Callable[[int], NDArray[np.int32]]
-    Job = Callable[[], Problem | None]
+    Job = Callable[[], Done]
 
 
 class LocalBackend:
@@ -93,54 +100,51 @@ class LocalReader(ChunkedReader):
 
     def write_csr(
         self, matrix: str, requests: Requests, values: RowTargets, indices: RowTargets
-    ) -> tuple[int, int]:
-        """Decode rows straight to where they belong, cast."""
-        targets = (values, values.addresses()), (indices, indices.addresses())
+    ) -> Writing:
+        """Begin to decode rows straight to where they belong, cast."""
+        wanted = (values, values.addresses()), (indices, indices.addresses())
 
-        def jobs(work: SparseWork) -> list[Job]:
-            return [
-                partial(cast_part, work, number, addresses[work.before :], wanted.outs[0], part)
-                for number, (wanted, addresses) in enumerate(targets)
-                for part in work.parts()
-            ]
+        def jobs(work: SparseWork) -> Iterator[Job]:
+            for number, (rows, addresses) in enumerate(wanted):
+                shared = work, number, addresses[work.order], np.zeros(1, np.int64), rows.outs[0]
+                yield from [partial(cast_share, *shared)] * work.n_shares
 
         return self._write(matrix, requests, jobs)
 
     def write_dense(
         self, matrix: str, requests: Requests, rows: RowTargets, place: Place
-    ) -> tuple[int, int]:
-        """Decode rows straight into dense ones."""
+    ) -> Writing:
+        """Begin to decode rows straight into dense ones."""
         addresses, like = rows.addresses(), rows.outs[0]
 
-        def jobs(work: SparseWork) -> list[Job]:
-            columns, own = place(work.n_vars), addresses[work.before :]
-            return [partial(scatter_part, work, own, columns, like, p) for p in work.parts()]
+        def jobs(work: SparseWork) -> Iterator[Job]:
+            columns, width = place(work.n_vars), like.shape[1]
+            # Small numbers, so that as much of the table as can be stays in the fastest cache.
+            unsigned = np.min_scalar_type(width)
+            columns = np.where(columns < 0, width, columns).astype(unsigned)
+            shared = work, addresses[work.order], np.zeros(1, np.int64), columns, like
+            yield from [partial(scatter_share, *shared)] * work.n_shares
 
         return self._write(matrix, requests, jobs)
 
     def _write(
-        self, matrix: str, requests: Requests, jobs: Callable[[SparseWork], list[Job]]
-    ) -> tuple[int, int]:
-        opened: list[int] = []
-        running: Jobs[Problem | None] = Jobs()
-        before = n_chunks = n_bytes = 0
+        self, matrix: str, requests: Requests, jobs: Callable[[SparseWork], Iterator[Job]]
+    ) -> Writing:
+        writing = Writing(self._files.root)
+        before = 0
         try:
             for dataset, wanted in requests:
                 path, info, rows = self._request(dataset, matrix, wanted)
                 tables = self._tables_of(path, info) or ()
                 row_starts = self._starts(dataset, matrix, path, info)
-                work = plan_sparse(tables, row_starts, rows, before, info.shape[1], opened)
+                work = plan_sparse(tables, row_starts, rows, before, info.shape[1], writing.opened)
                 # Decoding begins while the rows of the next dataset are planned.
-                running.add(jobs(work))
+                writing.running.add(list(jobs(work)))
                 before += len(rows)
-                n_chunks += work.n_chunks
-                n_bytes += work.n_bytes
-            self._complain(running.results())
-        finally:
-            running.wait()  # they use the files, and memory that may go after an error
-            for file in opened:
-                os.close(file)
-        return n_chunks, n_bytes
+        except BaseException:
+            writing.end()
+            raise
+        return writing
 
     def _tables_of(self, path: str, info: MatrixInfo) -> tuple[ChunkTable, ...] | None:
         found = [self._table(f"{path}/{name}", info.arrays[name]) for name in ("data", "indices")]
@@ -180,7 +184,7 @@ class LocalReader(ChunkedReader):
     def _read(self, groups: Sequence[Sequence[StoredPlan]]) -> list[list[NDArray[Any]]]:
         """Return for each group the items of its plans side by side, one array per table."""
         opened: list[int] = []
-        jobs: list[Job] = []
+        jobs: list[Callable[[], Problem | None]] = []
         buffers = []
         try:
             for plans in groups:

@@ -1,19 +1,20 @@
-"""Sparse rows decoded straight into batches: what is to be done, and a part of it in a thread."""
+"""Sparse rows decoded straight into batches: what is to be done, and a thread's share of it."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dao.errors import CorruptStoreError
-from dao.threads import split
-from dao_backends.local.fused import cast_pieces, scatter_pieces
-from dao_backends.local.kernel import BLOSC_OVERHEAD, CRC_BYTES
+from dao.threads import Jobs, n_threads
+from dao_backends.local.fused import cast_rows, scatter_rows
+from dao_backends.local.kernel import BLOSC_OVERHEAD, CRC_BYTES, Chunks
 from dao_backends.local.layout import open_shards
 from dao_backends.local.native import native_functions
-from dao_backends.local.pieces import cut_ranges
+from dao_backends.local.pieces import cut_rows, touched
 from dao_backends.shards import altered
 
 if TYPE_CHECKING:
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
 
     from dao_backends.local.layout import ChunkTable
 
-__all__ = ["Problem", "SparseWork", "cast_part", "plan_sparse", "scatter_part"]
+__all__ = ["Done", "Problem", "SparseWork", "Writing", "cast_share", "plan_sparse", "scatter_share"]
 
-# Below this many values per task, handing it to a thread costs more than it saves.
-_TASK_ITEMS = 1 << 18
+# Values per part: so few that threads end together, so many that a chunk which lies in two
+# parts, and is decoded for both, matters little.
+_PART_ITEMS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,52 +52,78 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class SparseWork:
-    """Rows of one dataset as pieces of chunks, in the order in which they are stored.
+class Done:
+    """What a thread decoded, and what was wrong."""
+
+    n_chunks: int
+    n_bytes: int
+    problem: Problem | None
+
+
+class Writing:
+    """Rows that threads write while something else is done.
 
     Attributes
     ----------
-    tables
-        Of the values and of the column numbers.
-    files
-        For both: the shard's descriptor for each piece.
-    row
-        Which of the rows asked for each piece belongs to.
-    chunks, begins, counts, inside
-        Of each piece: its chunk, where it begins there, its length, and how much of its row
-        comes before; in items.
-    row_bounds
-        Where the pieces of each row begin, in the order of the pieces, and the end.
-    before
-        Rows of other datasets that come first in the request.
+    running, opened
+        What is being done, and the descriptors of the files that it reads.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.running: Jobs[Done] = Jobs()
+        self.opened: list[int] = []
+
+    def end(self) -> None:
+        """Wait for the threads, which use the files, and memory that may go after an error."""
+        self.running.wait()
+        while self.opened:
+            os.close(self.opened.pop())
+
+    def __call__(self) -> tuple[int, int]:
+        """Wait for the end; return chunks and bytes decoded.
+
+        Raises
+        ------
+        dao.errors.CorruptStoreError
+            If something read is damaged.
+        """
+        self.end()
+        done = self.running.results()
+        for problem in (part.problem for part in done):
+            if problem is not None:
+                raise problem.error(self._root)
+        return sum(part.n_chunks for part in done), sum(part.n_bytes for part in done)
+
+
+@dataclass(frozen=True, slots=True)
+class SparseWork:
+    """Rows of one dataset, in the order in which they are stored.
+
+    Attributes
+    ----------
+    tables, chunks
+        Of the values and of the column numbers; their shards are open.
+    order
+        Which of the rows of the whole request each row is.
+    starts, stops
+        Its items in both arrays.
+    bounds
+        Where each part begins in the rows, and their number.
     """
 
     tables: Sequence[ChunkTable]
-    files: tuple[NDArray[np.int64], ...]
-    row: NDArray[np.int64]
-    chunks: NDArray[np.int64]
-    begins: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    inside: NDArray[np.int64]
-    row_bounds: NDArray[np.int64]
+    chunks: tuple[Chunks, ...]
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    stops: NDArray[np.int64]
+    bounds: NDArray[np.int64]
     n_vars: int
-    before: int
 
     @property
-    def n_chunks(self) -> int:
-        """Chunks decoded, of both arrays."""
-        return 2 * int(np.count_nonzero(np.diff(self.chunks, prepend=-1)))
-
-    @property
-    def n_bytes(self) -> int:
-        """Bytes decoded, of both arrays."""
-        return sum(self.n_chunks // 2 * t.array.chunk * t.item_bytes for t in self.tables)
-
-    def parts(self) -> list[slice]:
-        """Return pieces for several threads; no row is in two parts."""
-        rows = split(len(self.row_bounds) - 1, int(self.counts.sum()) // _TASK_ITEMS)
-        found = [slice(int(self.row_bounds[s.start]), int(self.row_bounds[s.stop])) for s in rows]
-        return [part for part in found if part.start < part.stop]
+    def n_shares(self) -> int:
+        """Threads that have something to do."""
+        return min(n_threads(), len(self.bounds) - 1)
 
 
 def plan_sparse(
@@ -106,79 +134,83 @@ def plan_sparse(
     n_vars: int,
     opened: list[int],
 ) -> SparseWork:
-    """Plan the reading of rows in any order; opens the shards, which the caller closes."""
+    """Plan the reading of rows in any order, after ``before`` others of the same request.
+
+    Opens the shards; what it opened is added to ``opened``, for the caller to close.
+    """
     order = np.argsort(rows)
     ordered = rows[order]
     starts, stops = row_starts[ordered], row_starts[ordered + 1]
-    chunk = tables[0].array.chunk
-    owner, chunks, begins, counts = cut_ranges(starts, stops, chunk)
-    bounds = np.searchsorted(owner, np.arange(len(rows) + 1))
-    inside = chunks * chunk + begins - starts[owner]
-    files = tuple(open_shards(table, chunks, opened) for table in tables)
-    return SparseWork(
-        tables, files, order[owner], chunks, begins, counts, inside, bounds, n_vars, before
-    )
+    values = tables[0].array
+    shards = touched(starts, stops, values.shard)
+    chunks = tuple(Chunks(open_shards(t, shards, opened), t.offsets, t.sizes) for t in tables)
+    bounds = cut_rows(starts, stops, values.chunk, _PART_ITEMS)
+    return SparseWork(tables, chunks, order + before, starts, stops, bounds, n_vars)
 
 
-def cast_part(
+def cast_share(
     work: SparseWork,
     number: int,
-    addresses: NDArray[np.int64],
+    targets: NDArray[np.int64],
+    turn: NDArray[np.int64],
     like: NDArray[Any],
-    part: slice,
-) -> Problem | None:
-    """Write values (number 0) or column numbers (1) of some pieces to the addresses of rows."""
-    table, chunks = work.tables[number], work.chunks[part]
-    targets = addresses[work.row[part]] + work.inside[part] * like.itemsize
-    bad, largest = cast_pieces(
+) -> Done:
+    """Write values (number 0) or column numbers (1) to the addresses of rows, with other threads.
+
+    ``turn`` is what they share: one 0, in the beginning.
+    """
+    table = work.tables[number]
+    decoded = np.empty(table.array.chunk, table.array.dtype)
+    bad, out_of_bounds, n_loaded = cast_rows(
         native_functions(),
-        work.files[number][part],
-        table.offsets[chunks],
-        table.sizes[chunks],
-        work.begins[part],
-        work.counts[part],
+        work.chunks[number],
+        work.starts,
+        work.stops,
         targets,
-        np.empty(table.array.chunk * table.item_bytes + BLOSC_OVERHEAD + CRC_BYTES, np.uint8),
-        np.empty(table.array.chunk, table.array.dtype),
+        work.bounds,
+        turn,
+        _compressed(decoded),
+        decoded,
         like,
-        number == 1,
+        work.n_vars if number == 1 else -1,
     )
-    if bad >= 0:
-        return Problem(table, int(chunks[bad]))
-    if number == 1 and largest >= max(1, work.n_vars):
-        return Problem(table, int(chunks[0]), work.n_vars)
-    return None
+    problem = Problem(table, bad, work.n_vars if out_of_bounds else None) if bad >= 0 else None
+    return Done(n_loaded, n_loaded * decoded.nbytes, problem)
 
 
-def scatter_part(
+def scatter_share(
     work: SparseWork,
-    addresses: NDArray[np.int64],
-    place: NDArray[np.int32],
+    targets: NDArray[np.int64],
+    turn: NDArray[np.int64],
+    place: NDArray[Any],
     like: NDArray[Any],
-    part: slice,
-) -> Problem | None:
-    """Write some pieces into the dense rows at the addresses."""
-    chunks = work.chunks[part]
-    values, indices = work.tables
-    buffers = [np.empty(t.array.chunk, t.array.dtype) for t in work.tables]
-    compressed = max(b.nbytes for b in buffers) + BLOSC_OVERHEAD + CRC_BYTES
-    bad, why = scatter_pieces(
+) -> Done:
+    """Write rows to the addresses of dense ones, with other threads.
+
+    ``turn`` is what they share: one 0, in the beginning.
+    """
+    numbers, columns = (np.empty(t.array.chunk, t.array.dtype) for t in work.tables)
+    bad, why, n_loaded = scatter_rows(
         native_functions(),
-        np.stack([files[part] for files in work.files]),
-        np.stack([t.offsets[chunks] for t in work.tables]),
-        np.stack([t.sizes[chunks] for t in work.tables]),
-        work.begins[part],
-        work.counts[part],
-        addresses[work.row[part]],
-        work.inside[part] == 0,
-        np.empty(compressed, np.uint8),
-        buffers[0],
-        buffers[1],
-        np.where(place < 0, like.shape[1], place).astype(np.int32),
-        np.empty(like.shape[1] + 1, like.dtype),
+        work.chunks[0],
+        work.chunks[1],
+        work.starts,
+        work.stops,
+        targets,
+        work.bounds,
+        turn,
+        _compressed(numbers, columns),
+        numbers,
+        columns,
+        place,
+        np.empty(like.shape[1] + 1, numbers.dtype),
+        like,
     )
+    cost = 2 * n_loaded, n_loaded * (numbers.nbytes + columns.nbytes)
     if bad < 0:
-        return None
-    if why == 2:
-        return Problem(indices, int(chunks[bad]), work.n_vars)
-    return Problem(indices if why else values, int(chunks[bad]))
+        return Done(*cost, None)
+    return Done(*cost, Problem(work.tables[why > 0], bad, work.n_vars if why == 2 else None))
+
+
+def _compressed(*decoded: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.empty(max(d.nbytes for d in decoded) + BLOSC_OVERHEAD + CRC_BYTES, np.uint8)

@@ -78,7 +78,8 @@ def read_jobs(
     """Open the shards of the pieces and return what is to be done, cut for several threads."""
     if not pieces.n_items:
         return []
-    files = open_shards(table, pieces.chunks, opened)
+    shards = pieces.chunks // table.per_shard
+    files = open_shards(table, np.unique(shards), opened)[shards]
     parts = split(len(pieces.chunks), pieces.n_items * table.item_bytes // _TASK_BYTES)
     flat = out.reshape(-1).view(np.uint8)
     return [partial(_read_part, files, table, pieces, flat, part) for part in parts]

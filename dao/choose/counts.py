@@ -1,0 +1,94 @@
+"""How many cells have which value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from dao.column import Column
+
+__all__ = ["Counts", "cross_counts", "value_counts"]
+
+_NUMBERS = ({"i"}, {"u"}, {"f"})
+
+
+class Counts(pd.Series):
+    """Cells per value, most frequent first; a `pandas.Series` that notebooks show as a table."""
+
+    @property
+    def _constructor(self) -> Callable[..., pd.Series[Any]]:
+        return pd.Series
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame().to_html(max_rows=60))
+
+
+def value_counts(name: str, column: Column) -> Counts:
+    """Return how many cells have each value that occurs, missing ones last."""
+    codes, values = _coded(column)
+    counts = np.bincount(codes, minlength=len(values))
+    order = _by_frequency(counts)
+    return Counts(counts[order], index=_index(values, order, name), name="count")
+
+
+def cross_counts(name: str, column: Column, by_name: str, by: Column) -> pd.DataFrame:
+    """Return a table of one row per value and one column per value of ``by``."""
+    codes, values = _occurring(column)
+    by_codes, by_values = _occurring(by)
+    shape = len(values), len(by_values)
+    counts = np.bincount(codes * shape[1] + by_codes, minlength=shape[0] * shape[1]).reshape(shape)
+    rows, columns = _by_frequency(counts.sum(axis=1)), _by_frequency(counts.sum(axis=0))
+    return pd.DataFrame(
+        counts[np.ix_(rows, columns)],
+        index=_index(values, rows, name),
+        columns=_index(by_values, columns, by_name),
+    )
+
+
+def _coded(column: Column) -> tuple[NDArray[Any], list[Any]]:
+    """Return codes and the values behind them; the last value is NaN, for missing ones."""
+    if column.categories is not None:
+        held, codes = list(column.categories), column.values
+    elif column.info.kind == "bool":
+        held, codes = [False, True], column.values.astype(np.int8)
+    else:
+        known, own = np.unique(column.values[~column.missing], return_inverse=True)
+        codes = np.zeros(len(column), np.int64)
+        codes[~column.missing] = own
+        held = list(known)
+    filled: NDArray[Any] = np.where(column.missing, np.intp(len(held)), codes)
+    return filled, [*held, np.nan]
+
+
+def _occurring(column: Column) -> tuple[NDArray[Any], list[Any]]:
+    """Return codes and values as `_coded` does, without the values that no cell has."""
+    codes, values = _coded(column)
+    found = np.flatnonzero(np.bincount(codes, minlength=len(values)))
+    place: NDArray[Any] = np.zeros(len(values), np.intp)
+    place[found] = np.arange(len(found))
+    last = len(values) - 1
+    kept = [values[i] for i in found.tolist()]
+    # NaN stays the last one, also where no value is missing.
+    compact: NDArray[Any] = place[codes]
+    return compact, kept if last in found[-1:] else [*kept, np.nan]
+
+
+def _by_frequency(counts: NDArray[Any]) -> NDArray[Any]:
+    """Return the values that occur, from frequent to rare, and missing ones at the end."""
+    order: NDArray[Any] = np.append(np.argsort(-counts[:-1], kind="stable"), len(counts) - 1)
+    return np.asarray(order[counts[order] > 0])
+
+
+def _index(values: list[Any], order: NDArray[Any], name: str) -> pd.Index:
+    held = [values[i] for i in order.tolist()]
+    # NaN beside whole numbers must not make floats of them.
+    kinds = {np.asarray(value).dtype.kind for value in held}
+    index: pd.Index = pd.Index(held, dtype=None if kinds in _NUMBERS else object, name=name)
+    return index

@@ -1,0 +1,130 @@
+"""What a selection holds, in words, numbers and HTML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from dao.choose.counts import value_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from dao.column import Column
+    from dao.store import Store
+
+__all__ = ["Description", "at_a_glance", "describe"]
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True, repr=False)
+class Description:
+    """What `Store.describe` found.
+
+    Attributes
+    ----------
+    n_obs
+        Cells.
+    n_vars
+        Organism -> features.
+    datasets
+        One row per dataset: its ``organism`` and how many ``cells`` are selected.
+    columns
+        One row per obs column: its ``kind``, how many cells have it ``missing``, how many
+        ``distinct`` values a column without numbers has, and the frequent or extreme
+        ``values``.
+    """
+
+    n_obs: int
+    n_vars: Mapping[str, int]
+    datasets: pd.DataFrame
+    columns: pd.DataFrame
+
+    @property
+    def title(self) -> str:
+        """Cells and features in one line."""
+        spaces = ", ".join(f"{o} ({n:,} features)" for o, n in self.n_vars.items())
+        return f"{self.n_obs:,} cells in {len(self.datasets)} datasets: {spaces}"
+
+    def __repr__(self) -> str:
+        tables = [t.to_string(max_rows=60) for t in (self.datasets, self.columns) if len(t)]
+        return "\n\n".join([self.title, *tables])
+
+    def _repr_html_(self) -> str:
+        with pd.option_context("display.max_colwidth", None):
+            tables = [t.to_html(max_rows=60) for t in (self.datasets, self.columns)]
+        return "\n".join([f"<p>{escape(self.title)}</p>", *tables])
+
+
+def at_a_glance(store: Store) -> str:
+    """Return a selection in a few lines, without reading anything."""
+    spaces = ", ".join(f"{o} ({n:,} features)" for o, n in _widths(store).items())
+    of_all = "" if store.n_obs == store.manifest.n_obs else f" of {store.manifest.n_obs:,}"
+    return (
+        f"Store {store.path!r}: {store.n_obs:,}{of_all} cells in {len(store.datasets)} datasets\n"
+        f"  {spaces}\n"
+        f"  obs: {', '.join(map(repr, store.obs_columns)) or 'no columns'}\n"
+        f"  backend {store.backend!r}, generation {store.manifest.generation}"
+    )
+
+
+def describe(store: Store) -> Description:
+    """Return what a selection holds; see `dao.Store.describe`. One column is read at a time."""
+    codes = store.obs_column("dataset").values
+    cells = np.bincount(codes, minlength=len(store.manifest.datasets))
+    datasets = [store.manifest.datasets[i] for i in store.selection.datasets]
+    return Description(
+        n_obs=store.n_obs,
+        n_vars=_widths(store),
+        datasets=pd.DataFrame(
+            {
+                "organism": [d.organism for d in datasets],
+                "cells": cells[store.selection.datasets],
+            },
+            index=pd.Index([d.id for d in datasets], dtype=object, name="dataset"),
+        ),
+        columns=pd.DataFrame(
+            [_column(name, store.obs_column(name)) for name in store.obs_columns],
+            columns=["kind", "missing", "distinct", "values"],
+            index=pd.Index(store.obs_columns, dtype=object, name="column"),
+        ),
+    )
+
+
+def _widths(store: Store) -> dict[str, int]:
+    """Return organism -> selected features."""
+    if store.chosen_features is not None:
+        return dict.fromkeys(store.organisms, len(store.chosen_features))
+    return {o: store.manifest.space(o).n_vars for o in store.organisms}
+
+
+def _column(name: str, column: Column) -> dict[str, Any]:
+    missing = int(column.missing.sum())
+    kind = column.info.kind if column.info.kind != "other" else column.info.dtype
+    if column.info.kind in {"int", "float", "other"}:
+        held = column.values[~column.missing]
+        return {"kind": kind, "missing": missing, "distinct": "", "values": _range(column, held)}
+    counts = value_counts(name, column)
+    known = counts.iloc[: len(counts) - bool(missing)]
+    values = _frequent(known, len(column))
+    return {"kind": kind, "missing": missing, "distinct": len(known), "values": values}
+
+
+def _range(column: Column, held: NDArray[Any]) -> str:
+    if not len(held):
+        return ""
+    if column.info.kind == "other":
+        return f"{held.min()} to {held.max()}"
+    return f"{held.min():.6g} to {held.max():.6g}, mean {held.mean(dtype=np.float64):.6g}"
+
+
+def _frequent(counts: pd.Series[Any], n_obs: int) -> str:
+    parts = [f"{value} ({100 * n / n_obs:.0f} %)" for value, n in counts.iloc[:_SHOWN].items()]
+    return ", ".join([*parts, *(["…"] if len(counts) > _SHOWN else [])])

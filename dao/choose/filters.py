@@ -1,0 +1,33 @@
+"""From an expression to the rows of a selection where it is true, several datasets at a time."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from dao.threads import in_threads
+from dao.where import evaluate
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dao.obs import ObsStore
+    from dao.selection import Selection
+    from dao.where import Expression
+
+__all__ = ["filtered"]
+
+
+def filtered(selection: Selection, expression: Expression, obs: ObsStore) -> Selection:
+    """Return the rows of a selection where an expression is true, in their order.
+
+    Of obs only the columns that the expression needs are read, dataset by dataset.
+    """
+
+    def mask(ordinal: int, rows: NDArray[np.uint32] | None) -> NDArray[np.bool_]:
+        found = evaluate(expression, obs.columns(ordinal), selection.sizes[ordinal])
+        return found if rows is None else found[rows]
+
+    jobs = [partial(mask, i, rows) for i, rows in selection.parts()]
+    return selection.keep(in_threads(jobs))

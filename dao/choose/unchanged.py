@@ -1,0 +1,86 @@
+"""Whether a store still has the cells and features that were selected in it earlier."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dao.errors import StoreChangedError
+from dao.selection import Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dao.format.manifest import DatasetInfo, Manifest
+    from dao.format.saved import SavedDataset, SavedSelection
+    from dao.store import Store
+
+__all__ = ["carried_over", "same_features", "still_there"]
+
+
+def still_there(datasets: Iterable[SavedDataset], manifest: Manifest, consequence: str) -> None:
+    """Check that datasets hold the same cells in the same order as they did.
+
+    Raises
+    ------
+    dao.errors.StoreChangedError
+        If one does not; says which and why.
+    """
+    for then in datasets:
+        if then.id not in manifest.ordinals:
+            msg = f"{consequence}: dataset {then.id!r} is not in the store any more."
+            raise StoreChangedError(msg)
+        now = manifest.datasets[manifest.ordinals[then.id]]
+        if (now.path, now.obs.file.sha256, now.n_obs) != (then.path, then.obs_sha256, then.n_obs):
+            msg = (
+                f"{consequence}: dataset {then.id!r} was written anew, with {now.n_obs:,} instead "
+                f"of {then.n_obs:,} cells or in another order."
+            )
+            raise StoreChangedError(msg)
+
+
+def carried_over(selection: Selection, then: Manifest, now: Manifest) -> Selection:
+    """Return a selection of one generation of a store in a later one, which may have more.
+
+    Raises
+    ------
+    dao.errors.StoreChangedError
+        If datasets were removed or written anew in between.
+    """
+    if list(map(_identity, then.datasets)) != list(
+        map(_identity, now.datasets[: len(then.datasets)])
+    ):
+        msg = "The store has changed since it was opened: open it again."
+        raise StoreChangedError(msg)
+    new = now.datasets[len(then.datasets) :]
+    none = np.empty(0, np.uint32)
+    sizes = (*selection.sizes, *(d.n_obs for d in new))
+    return Selection(sizes, (*selection.chosen, *(none for _ in new)), selection.order)
+
+
+def same_features(store: Store, saved: SavedSelection, where: str) -> Store:
+    """Return a store with the features that were saved, also where its space has grown.
+
+    Raises
+    ------
+    dao.errors.StoreChangedError
+        If the spaces of several organisms have grown, of which features cannot be chosen.
+    """
+    if saved.features is not None:
+        stored = [f for f in saved.features if f not in set(saved.zero_features)]
+        # Those that an earlier choice left out are zeros, whatever the store has of them by now.
+        chosen = store.select_features(stored) if stored else store
+        return chosen.select_features(saved.features, missing="zero")
+    grown = [o for o, n in saved.n_vars.items() if store.manifest.space(o).n_vars != n]
+    if not grown:
+        return store
+    if len(saved.n_vars) > 1:
+        msg = f"{where} cannot be used: by now the store has more features of {grown[0]}."
+        raise StoreChangedError(msg)
+    # New features come at the end of a space.
+    return store.select_features(store.var_names[: saved.n_vars[grown[0]]])
+
+
+def _identity(dataset: DatasetInfo) -> tuple[str, str, str]:
+    return dataset.id, dataset.path, dataset.obs.file.sha256
