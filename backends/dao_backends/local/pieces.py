@@ -96,7 +96,7 @@ def touched(starts: NDArray[np.int64], stops: NDArray[np.int64], size: int) -> N
     if not filled.any():
         return np.empty(0, np.int64)
     first, last = starts[filled] // size, (stops[filled] - 1) // size
-    if first.max() == last.min():
+    if first.min() == last.max():
         return first[:1]
     opened, closed = np.bincount(first, minlength=last.max() + 2), np.bincount(last + 1)
     opened[: len(closed)] -= closed
