@@ -150,7 +150,7 @@ def _rows(frame: pd.DataFrame, start: int, stop: int) -> pd.DataFrame:
     """Return some rows that nobody else has, as a DataFrame of its own: no copy of the values."""
     rows = frame.iloc[start:stop]
     # Before pandas 3 this made a warning of every later change; a shallow copy would too, slowly.
-    rows._is_copy = None  # type: ignore[attr-defined]
+    rows._is_copy = None  # type: ignore[attr-defined]  # noqa: SLF001
     return rows
 
 
