@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from dao.errors import CorruptStoreError, StorageError, StoreNotFoundError
 from dao.format.manifest import MANIFEST_NAME, FileInfo, Manifest
+from dao.generations import Hold, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,8 @@ class StoreDirectory:
     ----------
     path
         The folder that holds ``dao.json``.
+    generation
+        An earlier one; the current one if None. As long as this object lives, its files stay.
 
     Raises
     ------
@@ -44,9 +47,9 @@ class StoreDirectory:
         If there is no store at ``path``.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], generation: int | None = None) -> None:
         self.root = Path(path)
-        self.manifest = Manifest.from_json(_read_manifest(self.root), str(self.root / "dao.json"))
+        self.manifest, self._hold = _held_manifest(self.root, generation)
         self._files: dict[str, FileInfo] = {self.manifest.vocabulary.path: self.manifest.vocabulary}
         self._footers: dict[str, str] = {}
         for space in self.manifest.feature_spaces:
@@ -135,6 +138,20 @@ def parquet_footer_sha256(path: Path) -> str:
         length = int.from_bytes(file.read(4), "little") + 8
         file.seek(max(0, size - length))
         return hashlib.sha256(file.read()).hexdigest()
+
+
+def _held_manifest(root: Path, generation: int | None) -> tuple[Manifest, Hold]:
+    """Return a manifest, and the claim to its files."""
+    while True:
+        content = _read_manifest(root)
+        manifest = Manifest.from_json(content, str(root / MANIFEST_NAME))
+        if generation not in {None, manifest.generation}:
+            earlier = read_manifest(root, int(generation or 0))
+            return earlier, Hold(root, earlier.generation)
+        hold = Hold(root, manifest.generation)
+        # In between another generation may have come, and the files of this one may have gone.
+        if _read_manifest(root) == content:
+            return manifest, hold
 
 
 def _read_manifest(root: Path) -> bytes:

@@ -27,17 +27,26 @@ if TYPE_CHECKING:
 _DECODE_SHARE = 4
 
 
+def _generation(options: Mapping[str, Any]) -> int | None:
+    """Return the only option that these backends have."""
+    others = [name for name in options if name != "generation"]
+    if others:
+        msg = f"This backend has no option {others[0]!r}; it takes generation=."
+        raise ArgumentError(msg)
+    generation = options.get("generation")
+    if generation is not None and (type(generation) is not int or generation < 1):
+        msg = f"generation={generation!r}: give a whole number of at least 1 (see store.history)."
+        raise ArgumentError(msg)
+    return generation
+
+
 class ChunkedReader(ABC):
     """A reader of the dao format on a local path; a subclass says how chunks are decoded."""
 
     def __init__(self, path: str, memory: int, options: Mapping[str, Any]) -> None:
-        if options:
-            name = next(iter(options))
-            msg = f"This backend has no option {name!r}; it takes none."
-            raise ArgumentError(msg)
         self._path = path
         self._memory = memory
-        self._files = StoreDirectory(path)
+        self._files = StoreDirectory(path, _generation(options))
         self._prepare()
 
     @property

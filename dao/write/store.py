@@ -86,8 +86,8 @@ def write_store(
     memory
         Bytes that writing may hold, as a number or for example ``"2GiB"``.
     mode
-        ``"create"`` refuses an existing store, ``"append"`` adds datasets to it,
-        ``"overwrite"`` replaces it.
+        ``"create"`` refuses an existing store, ``"append"`` adds datasets to it, ``"replace"``
+        puts datasets in the place of those with the same ids, ``"overwrite"`` begins anew.
     client, storage_options
         For writing on a cluster and to URLs; not in this version.
     progress
