@@ -59,7 +59,8 @@ def read_manifest(root: Path, generation: int) -> Manifest:
         return Manifest.from_json(path.read_bytes(), str(path))
     except FileNotFoundError as error:
         kept = ", ".join(map(str, kept_generations(root))) or "none"
-        msg = f"{root} has no generation {generation} (any more). It has: {kept}."
+        name = f"{GENERATIONS}/{generation}.json"
+        msg = f"{root} has no generation {generation} (any more): no {name}. It has: {kept}."
         raise StoreNotFoundError(msg) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dao.backend import DenseRows, SparseRows, find_backend
-from dao.errors import DaoError, FormatVersionError
+from dao.errors import CorruptStoreError, DaoError, FormatVersionError
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
 from dao.generations import generation_path, kept_generations, read_manifest
 from dao.write.tidy import tidy
@@ -140,7 +141,7 @@ def _check_generation(reader: Reader, root: Path, report: Report, seen: set[str]
         if dataset.path in seen:
             continue
         seen.add(dataset.path)
-        _check_dataset_tables(reader, manifest, dataset, report)
+        _check_dataset_tables(reader, root, dataset, report)
         for name, matrix in dataset.matrices.items():
             _attempt(report, _check_matrix, reader, root, dataset, name, matrix, report)
 
@@ -155,16 +156,30 @@ def _check_tables(reader: Reader, manifest: Manifest, report: Report, seen: set[
             _check_table(reader, file, report, *check)
 
 
-def _check_dataset_tables(
-    reader: Reader, manifest: Manifest, dataset: DatasetInfo, report: Report
-) -> None:
+def _check_bytes(root: Path, info: FileInfo) -> None:
+    try:
+        with (root / info.path).open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        msg = f"{info.path} cannot be read: {error.strerror}. Restore it from a copy."
+        raise CorruptStoreError(msg) from error
+    if sha256 != info.sha256:
+        msg = f"{info.path} is not the file that was written. Restore it from a copy."
+        raise CorruptStoreError(msg)
+
+
+def _check_dataset_tables(reader: Reader, root: Path, dataset: DatasetInfo, report: Report) -> None:
+    manifest = reader.manifest()
     n_vars = manifest.space(dataset.organism).n_vars
     _check_table(reader, dataset.obs.file, report, _check_obs, dataset)
     _check_table(reader, dataset.features, report, _check_measured, dataset, n_vars)
     if dataset.dropped is not None:
         _check_table(reader, dataset.dropped, report)
     _attempt(report, reader.document, dataset.uns.path)
-    report.n_files += 1
+    report.n_files += 1 + 1 + len(dataset.groups)
+    # Readers check the parts that they use. For others all bytes of a file must be right.
+    for info in (dataset.obs.file, dataset.group, *dataset.groups):
+        _attempt(report, _check_bytes, root, info)
 
 
 def _check_table(

@@ -225,7 +225,7 @@ def test_validate_looks_at_the_copies(store: dao.Store) -> None:
     copy = path / "generations" / "2.json"
     content = copy.read_text()
     copy.write_text(content.replace('"dao-store', '"dao_store'))
-    assert "generations/2.json is not what dao.json is" in str(dao.validate_store(path))
+    assert "generations/2.json is not what was written" in str(dao.validate_store(path))
     copy.unlink()
     assert "no generation 2" in str(dao.validate_store(path))
     copy.write_text(content)

@@ -191,7 +191,7 @@ class DatasetInfo:
     """One study of the store; ``path`` is its folder, relative to the store.
 
     ``matching`` and ``dropped`` (the table of columns that were left out) are None where the
-    store does not say.
+    store does not say. ``groups`` are the metadata of Zarr groups inside of its folder.
     """
 
     id: str
@@ -209,11 +209,12 @@ class DatasetInfo:
     cluster_by: tuple[str, ...] = ()
     matching: MatchingInfo | None = None
     dropped: FileInfo | None = None
+    groups: tuple[FileInfo, ...] = ()
 
     @property
     def files(self) -> tuple[FileInfo, ...]:
         """The small files of the dataset."""
-        always = (self.obs.file, self.features, self.uns, self.group)
+        always = (self.obs.file, self.features, self.uns, self.group, *self.groups)
         return always if self.dropped is None else (*always, self.dropped)
 
     @property

@@ -98,6 +98,7 @@ def _dataset(r: Reader) -> DatasetInfo:
         cluster_by=r.texts("cluster_by"),
         matching=_matching(r.child("matching")) if r.has("matching") else None,
         dropped=_file(r.child("dropped")) if r.has("dropped") else None,
+        groups=tuple(map(_file, r.children("groups"))) if "groups" in r.content else (),
     )
 
 

@@ -14,7 +14,7 @@ from dao.errors import ArgumentError
 from dao.format.manifest import DatasetInfo, FeatureSpaceInfo, FileInfo, Manifest
 from dao.format.names import organism_slug
 from dao.generations import dataset_folder
-from dao.write.encode import Target, write_group
+from dao.write.encode import Target, file_info, write_group
 from dao.write.inspect import Study, read_obs
 from dao.write.matrices import Workshop, write_matrix
 from dao.write.opened import open_source
@@ -24,7 +24,9 @@ from dao.write.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
+    from dao.format.manifest import MatrixInfo
     from dao.write.job import Job
     from dao.write.plan import WritePlan
     from dao.write.progress import ProgressReport
@@ -124,6 +126,7 @@ def _write_dataset(
         matrices=matrices,
         obs=written.obs,
         features=written.features,
+        groups=_groups(job.root, path, group, matrices),
         uns=write_text(job.root, f"{path}/uns.json", json.dumps(uns, ensure_ascii=False)),
         group=group,
         shuffled=job.shuffle,
@@ -132,6 +135,15 @@ def _write_dataset(
         matching=written.matching,
         dropped=written.dropped,
     )
+
+
+def _groups(
+    root: Path, path: str, group: FileInfo, matrices: Mapping[str, MatrixInfo]
+) -> tuple[FileInfo, ...]:
+    """Return the metadata of Zarr groups inside of a dataset."""
+    known = {group.path, *(a.metadata.path for m in matrices.values() for a in m.arrays.values())}
+    found = (str(p.relative_to(root)) for p in sorted((root / path).rglob("zarr.json")))
+    return tuple(file_info(root, name) for name in found if name not in known)
 
 
 def _write_spaces(job: Job, tables: Mapping[str, pd.DataFrame]) -> tuple[FeatureSpaceInfo, ...]:
