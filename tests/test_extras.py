@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-
 def test_missing_reader_of_ontologies(
     write: Callable[..., dao.Store], make_study: Any, tmp_path: Any
 ) -> None:

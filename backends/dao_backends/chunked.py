@@ -13,6 +13,9 @@ from dao.batches.plan import plan_ranges
 from dao.directory import StoreDirectory
 from dao.errors import ArgumentError, CorruptStoreError, UnknownDatasetError, near_matches
 from dao.kernels import copy_segments
+from dao.remote.bucket import Bucket
+from dao.remote.files import RemoteFiles
+from dao.remote.url import is_url
 from dao_backends.shards import ShardChecks
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from dao.files import StoreFiles
     from dao.format.manifest import ArrayInfo, Manifest, MatrixInfo
 
 # The part of the memory budget that one request may fill with decoded chunks.
@@ -28,17 +32,24 @@ _DECODE_SHARE = 4
 
 
 class ChunkedReader(ABC):
-    """A reader of the dao format on a local path; a subclass says how chunks are decoded."""
+    """A reader of the dao format; a subclass says how chunks are decoded."""
 
     def __init__(self, path: str, memory: int, options: Mapping[str, Any]) -> None:
+        given = dict(options)
+        storage_options = given.pop("storage_options", None)
+        self._path = path
+        self._memory = memory
+        self._bucket = Bucket(path, storage_options) if is_url(path) else None
+        self._files = StoreDirectory(self._where(given))
+        self._prepare()
+
+    def _where(self, options: dict[str, Any]) -> str | StoreFiles:
+        """Return where the files are; takes the options of the backend."""
         if options:
             name = next(iter(options))
             msg = f"This backend has no option {name!r}; it takes none."
             raise ArgumentError(msg)
-        self._path = path
-        self._memory = memory
-        self._files = StoreDirectory(path)
-        self._prepare()
+        return self._path if self._bucket is None else RemoteFiles(self._bucket)
 
     @property
     def _at_once(self) -> int:
@@ -83,7 +94,8 @@ class ChunkedReader(ABC):
         self._prepare()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_path": self._path, "_files": self._files, "_memory": self._memory}
+        names = "_path", "_files", "_memory", "_bucket"
+        return {name: self.__dict__[name] for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
