@@ -168,7 +168,8 @@ class Bucket:
         def get(store: Any) -> tuple[bytes, Mapping[str, Any]]:
             got = store.get(path)
             meta = got.meta
-            return bytes(got.bytes()), {"e_tag": meta["e_tag"], "version": meta["version"]}
+            version = {name: meta[name] for name in ("e_tag", "version") if meta[name]}
+            return bytes(got.bytes()), version
 
         return self._try(path, "read", get)
 

@@ -71,5 +71,7 @@ def _other(kind: str, text: str, said: str, file: StoreUrl, doing: str) -> DaoEr
         return ArgumentError(f"storage_options: there is no option{name} for {file.service}.")
     if not said and re.search("credential|token", text, re.IGNORECASE):
         return StorageError(f"{file} cannot be {doing}: no credentials were found ({wanted}).")
+    if kind in {"TypeError", "ValueError"}:
+        return ArgumentError(f"storage_options: {file.service} cannot use a value given there.")
     reason = said or ": the server cannot be reached, or did not answer in time"
     return StorageError(f"{file} cannot be {doing}{reason}. Try again later.")

@@ -99,7 +99,7 @@ def garbage(root: Path, manifest: Manifest | None, *, old_generations: bool = Fa
 
 
 def _is_older(name: str, manifest: Manifest) -> bool:
-    match = re.fullmatch(r".*-(\d+)(?:\.g\d+)?\.parquet", name)
+    match = re.fullmatch(r".*-(\d+)(?:\.x\w+)?(?:\.g\d+)?\.parquet", name)
     return match is not None and int(match[1]) <= manifest.generation
 
 

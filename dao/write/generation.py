@@ -79,7 +79,7 @@ def _write_dataset(
     job: Job, shop: Workshop, study: Study, space: pd.Index, advance: Callable[[int], None]
 ) -> DatasetInfo:
     # A folder of an older generation is never used again: a reader may still be open on it.
-    suffix = "" if job.generation == 1 else f".g{job.generation}"
+    suffix = ("" if job.generation == 1 else f".g{job.generation}") + job.token
     path = _fresh(job.root, f"datasets/{study.id}{suffix}", job.generation)
     group = write_group(job.root, path, {"dao": {"id": study.id}})
     for container in sorted({n.partition("/")[0] for n in job.matrices}):
@@ -140,7 +140,9 @@ def _write_spaces(job: Job, tables: Mapping[str, pd.DataFrame]) -> tuple[Feature
         while slug in taken:
             slug += "_"
         taken.add(slug)
-        path = _fresh(job.root, f"features/{slug}-{job.generation}.parquet", job.generation)
+        path = _fresh(
+            job.root, f"features/{slug}-{job.generation}{job.token}.parquet", job.generation
+        )
         spaces.append(FeatureSpaceInfo(organism, len(table), write_table(job.root, path, table)))
     return tuple(spaces)
 
@@ -153,7 +155,7 @@ def _write_vocabulary(job: Job, categories: Mapping[str, Sequence[str]]) -> File
         },
         dtype=object,
     )
-    path = _fresh(job.root, f"obs/vocabulary-{job.generation}.parquet", job.generation)
+    path = _fresh(job.root, f"obs/vocabulary-{job.generation}{job.token}.parquet", job.generation)
     return write_table(job.root, path, table)
 
 
