@@ -147,9 +147,13 @@ class WebServer:
         Method, path and range of every request so far.
     seconds
         What each request waits.
+    most
+        The most requests that waited at the same time.
     """
 
     port: int = 0
+    waiting: int = 0
+    most: int = 0
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -163,7 +167,10 @@ class WebServer:
 
         path = environ["PATH_INFO"]
         self.asked.append((environ["REQUEST_METHOD"], path, environ.get("HTTP_RANGE", "")))
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
         time.sleep(self.seconds)
+        self.waiting -= 1
         try:
             answer = send_file(path, environ, conditional=True, mimetype="application/binary")
         except FileNotFoundError:

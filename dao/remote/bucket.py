@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -67,11 +67,13 @@ def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
     if len(calls) < 2:
         return [call() for call in calls]
     running = [_Process.pool().submit(call) for call in calls]
-    try:
-        return [future.result() for future in running]
-    finally:
-        for future in running:
-            future.cancel()
+    wait(running, return_when=FIRST_EXCEPTION)
+    # After an error nothing new is begun, and nothing goes on behind the back of who handles it.
+    for future in running:
+        future.cancel()
+    wait(running)
+    failed = [f for f in running if not f.cancelled() and f.exception() is not None]
+    return [future.result() for future in failed or running]
 
 
 class Bucket:

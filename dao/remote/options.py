@@ -50,7 +50,8 @@ def open_object_store(url: StoreUrl, options: Mapping[str, Any]) -> Any:
         client.setdefault("allow_http", True)
     retries = {**_RETRIES, **(given.pop("retry_config", None) or {})}
     if url.service == "s3":
-        given = {**given, **_profile(given)}
+        profile = _profile(given)
+        given.update(profile)
     # Which options there are depends on the service, which types cannot tell.
     from_url: Any = obstore.store.from_url
     try:
