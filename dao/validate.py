@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dao.backend import DenseRows, SparseRows, find_backend
-from dao.errors import DaoError, FormatVersionError
+from dao.errors import ArgumentError, DaoError, FormatVersionError
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
+from dao.remote.url import is_url
 from dao.write.commit import garbage, write_lock
 
 if TYPE_CHECKING:
@@ -85,9 +86,14 @@ def validate_store(path: str | os.PathLike[str], *, repair: bool = False) -> Rep
         If there is no store.
     dao.errors.FormatVersionError
         If a newer dao wrote it.
+    dao.errors.ArgumentError
+        If ``path`` is a URL.
     dao.errors.StoreBusyError
         If ``repair`` is asked for while another process is writing.
     """
+    if is_url(path):
+        msg = f"{path}: only local folders are checked. Copy the store to one."
+        raise ArgumentError(msg)
     report = Report(str(path))
     root = Path(path)
     try:

@@ -12,6 +12,7 @@ import pickle
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -229,6 +231,56 @@ def test_all_public_ways_to_the_cells(moto: str, place: str, write: Any, make_st
         np.testing.assert_array_equal(mine["X"], other["X"])
     same_stream(pickle.loads(pickle.dumps(store)), local)
     assert store.uns["a"]["title"] == "study 0"
+
+
+def test_large_obs_tables_are_read_by_columns(
+    web_server: Any, write: Any, make_study: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a large table the columns asked for are read, and checked as they are locally."""
+    local = write(make_study(n_obs=3_000))
+    monkeypatch.setattr("dao.remote.files._WHOLE", 0)
+    store = dao.load_store(web_server.url(local.path), cache_size=0)
+    for column in ("cell_type", "score", "barcode", "doublet"):
+        mine, theirs = (pd.Series(s.obs_column(column).to_pandas()) for s in (store, local))
+        pd.testing.assert_series_equal(mine, theirs)
+    table = [one for one in web_server.asked if one[1].endswith("obs.parquet")]
+    size = local.manifest.datasets[0].obs.file.size
+    footers = [one for one in table if one[2].endswith(f"-{size - 1}")]
+    assert len(table) == 2 * len(footers) >= 8  # each time the footer and one column
+    file = Path(local.path) / local.manifest.datasets[0].obs.file.path
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    content[-30] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(CorruptStoreError, match=r"http://.*obs\.parquet"):
+        dao.load_store(web_server.url(local.path), cache_size=0).obs  # noqa: B018
+
+
+def test_command_line(moto: str, place: str, make_study: Any, tmp_path: Path) -> None:
+    """`dao write` and `dao info` take URLs, with what the environment says."""
+    make_study().write_h5ad(tmp_path / "study.h5ad")
+    (tmp_path / "recipe.toml").write_text(
+        f'store = "{place}"\n[[source]]\npath = "study.h5ad"\nid = "a"\n'
+    )
+    environment = {
+        **os.environ,
+        "AWS_ACCESS_KEY_ID": "someone",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": moto,
+    }
+
+    def call(*arguments: str) -> str:
+        command = [sys.executable, "-c", "from dao.cli import main; main()", *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert SECRET not in done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    assert "50 cells in 1 dataset" in call("write", str(tmp_path / "recipe.toml"))
+    described = json.loads(call("info", "--json", place))
+    assert described["n_obs"] == 50
+    assert described["bytes"] > described["datasets"][0]["bytes"] > 5_000
+    assert "Copy the store" in call("validate", place)
 
 
 def test_azure(place: str, write: Any, make_study: Any, assert_holds: Any, tmp_path: Path) -> None:

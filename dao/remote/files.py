@@ -24,6 +24,8 @@ __all__ = ["RemoteFiles", "SmallFileCache"]
 
 # Of larger obs tables the columns asked for are read; smaller ones are read whole, and kept.
 _WHOLE = 32 << 20
+# What pyarrow looks at when it opens a parquet file; most footers are shorter.
+_TAIL = 64 << 10
 
 
 class SmallFileCache(Protocol):
@@ -69,9 +71,7 @@ class RemoteFiles:
                 raise self._altered(info)
             return pq.read_table(io.BytesIO(content), columns=names)
         file = _PartialFile(self._bucket, info)
-        length = int.from_bytes(file.load([(info.size - 8, info.size)])[0][:4], "little") + 8
-        (footer,) = file.load([(max(0, info.size - length), info.size)])
-        if hashlib.sha256(footer).hexdigest() != footer_sha256:
+        if hashlib.sha256(_footer(file, info.size)).hexdigest() != footer_sha256:
             raise self._altered(info)
         with pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True) as opened:
             file.load(_chunks(opened.metadata, names))
@@ -85,6 +85,15 @@ class RemoteFiles:
 
 def _is(info: FileInfo, content: bytes) -> bool:
     return len(content) == info.size and hashlib.sha256(content).hexdigest() == info.sha256
+
+
+def _footer(file: _PartialFile, size: int) -> bytes:
+    """Return the footer of a parquet file, its length and the closing magic."""
+    (tail,) = file.load([(max(0, size - _TAIL), size)])
+    length = int.from_bytes(tail[-8:-4], "little") + 8
+    if length > len(tail):
+        (tail,) = file.load([(max(0, size - length), size)])
+    return tail[-length:]
 
 
 def _chunks(metadata: Any, names: list[str]) -> list[tuple[int, int]]:

@@ -55,7 +55,7 @@ def open_object_store(url: StoreUrl, options: Mapping[str, Any]) -> Any:
     # Which options there are depends on the service, which types cannot tell.
     from_url: Any = obstore.store.from_url
     try:
-        return from_url(str(url), client_options=client, retry_config=retries, **given)
+        return from_url(str(url), client_options=client or None, retry_config=retries, **given)
     except Exception as error:  # noqa: BLE001 - the library raises many kinds
         raise explained(error, url) from None
 
@@ -63,6 +63,8 @@ def open_object_store(url: StoreUrl, options: Mapping[str, Any]) -> Any:
 def _is_plain(url: StoreUrl, given: Mapping[str, Any]) -> bool:
     """Whether the user named a server without encryption."""
     named = [str(url), *(str(given.get(name, "")) for name in _ENDPOINTS)]
+    if url.service == "s3":
+        named += [os.environ.get(name, "") for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")]
     return any(name.startswith("http://") for name in named)
 
 
