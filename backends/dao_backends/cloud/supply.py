@@ -65,12 +65,12 @@ class Supply:
         needed = [(t.path, s) for t, chunks in wanted for s, _ in wanted_shards(t, chunks)]
         if all(one in here for one in needed):
             return function()
-        try:
-            with self._brought(wanted, uuid):
+        with self._brought(wanted, uuid):
+            try:
                 return function()
-        except CorruptStoreError:
-            if not self._cache.is_on:
-                raise
+            except CorruptStoreError:
+                if not self._cache.is_on:
+                    raise
         with self._brought(wanted, uuid, anew=True):
             return function()
 
