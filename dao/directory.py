@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 
 from dao.errors import CorruptStoreError, DaoError
 from dao.files import REPAIR, LocalFiles
-from dao.format.manifest import MANIFEST_NAME, FileInfo, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dao.files import StoreFiles
+    from dao.format.manifest import FileInfo
 
 __all__ = ["StoreDirectory"]
 
@@ -35,6 +35,9 @@ class StoreDirectory:
     ----------
     path
         The local folder that holds ``dao.json``; or where else the files are.
+    generation
+        An earlier one of a local folder; the current one if None. As long as this object lives, its
+        files stay.
 
     Raises
     ------
@@ -42,11 +45,13 @@ class StoreDirectory:
         If there is no store.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | StoreFiles) -> None:
-        where = LocalFiles(Path(path)) if isinstance(path, str | os.PathLike) else path
+    def __init__(
+        self, path: str | os.PathLike[str] | StoreFiles, generation: int | None = None
+    ) -> None:
+        where = LocalFiles(Path(path), generation) if isinstance(path, str | os.PathLike) else path
         self._source: StoreFiles = where
-        self.root: Any = where.root
-        self.manifest = Manifest.from_json(where.manifest(), str(self.root / MANIFEST_NAME))
+        self.root: Any = self._source.root
+        self.manifest = self._source.manifest()
         self._files: dict[str, FileInfo] = {self.manifest.vocabulary.path: self.manifest.vocabulary}
         self._footers: dict[str, str] = {}
         for space in self.manifest.feature_spaces:

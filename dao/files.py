@@ -10,7 +10,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from dao.errors import CorruptStoreError, StorageError, StoreNotFoundError
-from dao.format.manifest import MANIFEST_NAME
+from dao.format.manifest import MANIFEST_NAME, Manifest
+from dao.generations import Hold, read_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,8 +38,8 @@ class StoreFiles(Protocol):
 
     root: Any
 
-    def manifest(self) -> bytes:
-        """Return the text of ``dao.json``.
+    def manifest(self) -> Manifest:
+        """Return the manifest; its files stay as long as this object lives, where that is known.
 
         Raises
         ------
@@ -70,14 +71,16 @@ class StoreFiles(Protocol):
 
 
 class LocalFiles:
-    """Files in a local folder."""
+    """Files in a local folder, of the current generation or an earlier one."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, generation: int | None = None) -> None:
+        self.root, self._generation = root, generation
+        self._hold: Hold | None = None
 
-    def manifest(self) -> bytes:
-        """Return the text of ``dao.json``."""
-        return _read_manifest(self.root)
+    def manifest(self) -> Manifest:
+        """Return the manifest."""
+        manifest, self._hold = _held_manifest(self.root, self._generation)
+        return manifest
 
     def read(self, info: FileInfo) -> bytes:
         """Return a whole file, not checked."""
@@ -123,6 +126,20 @@ def parquet_footer_sha256(path: Path) -> str:
         length = int.from_bytes(file.read(4), "little") + 8
         file.seek(max(0, size - length))
         return hashlib.sha256(file.read()).hexdigest()
+
+
+def _held_manifest(root: Path, generation: int | None) -> tuple[Manifest, Hold]:
+    """Return a manifest, and the claim to its files."""
+    while True:
+        content = _read_manifest(root)
+        manifest = Manifest.from_json(content, str(root / MANIFEST_NAME))
+        if generation not in {None, manifest.generation}:
+            earlier = read_manifest(root, int(generation or 0))
+            return earlier, Hold(root, earlier.generation)
+        hold = Hold(root, manifest.generation)
+        # In between another generation may have come, and the files of this one may have gone.
+        if _read_manifest(root) == content:
+            return manifest, hold
 
 
 def _read_manifest(root: Path) -> bytes:

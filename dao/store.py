@@ -418,7 +418,7 @@ class Store(View):
         dao.errors.StoreChangedError
             If the store on disk was replaced.
         """
-        from dao.choose.enriched import with_ontology
+        from dao.choose.changed import with_ontology
 
         return with_ontology(self, column, file)
 
@@ -570,6 +570,38 @@ class Store(View):
     def jax(self, **arguments: Any) -> JaxBatches:
         """Return the batches as arrays of `jax`; arguments as of `generator`."""
         return self.generator(**arguments).jax()
+
+    # --- the store on disk --------------------------------------------------------------------
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """What was committed to the store, up to the generation that is open; a row for each.
+
+        Columns: ``generation``, ``created``, ``action``, ``datasets`` (ids), and ``kept``, whether
+        ``load_store(path, generation=...)`` still opens it.
+        """
+        from dao.choose.history import history
+
+        return history(self.manifest, self.path)
+
+    def remove(self, ids: str | Sequence[str]) -> Store:
+        """Take datasets out of the store on disk, and return the new generation.
+
+        The cells that are selected stay selected. Earlier generations, and those who have them
+        open, keep the datasets; ``dao validate --repair --old-generations`` removes their files.
+
+        Raises
+        ------
+        dao.errors.UnknownDatasetError
+            With the nearest ids.
+        dao.errors.ArgumentError
+            If no dataset would be left.
+        dao.errors.StoreBusyError, dao.errors.StoreChangedError
+            If another process is writing, or the store at this path was replaced.
+        """
+        from dao.choose.changed import without_datasets
+
+        return without_datasets(self, [ids] if isinstance(ids, str) else list(ids))
 
     def validate(self) -> Report:
         """Read every byte of the store on disk and check it; see `dao.validate_store`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,13 @@ import numpy as np
 from dao.backend import DenseRows, SparseRows, find_backend
 from dao.errors import ArgumentError, DaoError, FormatVersionError
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
+from dao.generations import generation_path, kept_generations, read_manifest
 from dao.remote.url import is_url
-from dao.write.commit import garbage, write_lock
+from dao.write.commit import garbage, named, remove_all, write_lock
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from dao.backend import Reader
     from dao.format.manifest import DatasetInfo, FileInfo, Manifest, MatrixInfo
@@ -38,8 +40,10 @@ class Report:
     garbage
         Files and folders that the manifest does not name: left by a killed writer, or being
         written at this moment. Harmless.
+    older
+        What only earlier generations need, and no reader holds. They open as long as it is there.
     removed
-        Those of them that ``repair`` took away.
+        What was taken away.
     n_obs, n_values, n_files
         What was read.
     """
@@ -47,6 +51,7 @@ class Report:
     path: str
     problems: list[str] = field(default_factory=list)
     garbage: list[str] = field(default_factory=list)
+    older: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     n_obs: int = 0
     n_values: int = 0
@@ -62,11 +67,18 @@ class Report:
         lines = [f"{self.path}: {'sound' if self.ok else 'DAMAGED'} ({read})"]
         lines += [f"  {p}" for p in self.problems]
         lines += [f"  not part of the store (--repair removes it): {g}" for g in self.garbage]
+        if self.older:
+            lines.append(
+                f"  {len(self.older)} files and folders are of earlier generations only "
+                "(--repair --old-generations removes them)"
+            )
         lines += [f"  removed: {r}" for r in self.removed]
         return "\n".join(lines)
 
 
-def validate_store(path: str | os.PathLike[str], *, repair: bool = False) -> Report:
+def validate_store(
+    path: str | os.PathLike[str], *, repair: bool = False, old_generations: bool = False
+) -> Report:
     """Check structure, checksums and every invariant of the format.
 
     Parameters
@@ -75,6 +87,9 @@ def validate_store(path: str | os.PathLike[str], *, repair: bool = False) -> Rep
         Folder of the store.
     repair
         Remove what a killed writer left behind. Damage is never repaired.
+    old_generations
+        With ``repair``: remove what only earlier generations need, too. Those that a reader on this
+        machine has open stay.
 
     Returns
     -------
@@ -104,13 +119,8 @@ def validate_store(path: str | os.PathLike[str], *, repair: bool = False) -> Rep
         report.problems.append(str(error))
         return report
     manifest = reader.manifest()
-    found = [str(p.relative_to(root)) for p in garbage(root, manifest)]
-    if repair:
-        # The right to write takes the garbage away; what another process is writing is none.
-        with write_lock(root, mode="append"):
-            report.removed = found
-    else:
-        report.garbage = found
+    _tidy(root, manifest, report, repair=repair, old_generations=old_generations)
+    _check_generations(root, manifest, report)
     _check_tables(reader, manifest, report)
     for dataset in manifest.datasets:
         report.n_obs += dataset.n_obs
@@ -118,6 +128,49 @@ def validate_store(path: str | os.PathLike[str], *, repair: bool = False) -> Rep
             _attempt(report, _check_matrix, reader, root, dataset, name, matrix, report)
     reader.close()
     return report
+
+
+def _tidy(
+    root: Path, manifest: Manifest, report: Report, *, repair: bool, old_generations: bool
+) -> None:
+    """List what is not part of the store, and remove what is to be removed."""
+
+    def listed(*, everything: bool) -> list[str]:
+        found = garbage(root, manifest, old_generations=everything)
+        return [str(p.relative_to(root)) for p in found]
+
+    older = [p for p in listed(everything=True) if p not in set(listed(everything=False))]
+    strays = _strays(root, older)
+    report.garbage = [*listed(everything=False), *strays]
+    report.older = [p for p in older if p not in set(strays)]
+    if repair:
+        # The right to write takes the garbage away; what another process is writing is none.
+        with write_lock(root, mode="append"):
+            remove_all([root / p for p in strays])
+            report.removed, report.garbage = report.garbage, []
+            if old_generations:
+                gone = listed(everything=True)  # again: nobody takes hold of more by now
+                remove_all([root / p for p in gone])
+                report.removed, report.older = [*report.removed, *gone], []
+
+
+def _strays(root: Path, paths: Sequence[str]) -> list[str]:
+    """Return what no generation that is kept knows."""
+    known: set[str] = set()
+    for generation in kept_generations(root) if paths else ():
+        with suppress(DaoError):  # a damaged copy is told elsewhere
+            known |= named(read_manifest(root, generation))
+    return [p for p in paths if p not in known]
+
+
+def _check_generations(root: Path, manifest: Manifest, report: Report) -> None:
+    """Check the copies of manifests."""
+    for generation in {*kept_generations(root), manifest.generation}:
+        path = generation_path(root, generation)
+        report.n_files += 1
+        known = _attempt(report, read_manifest, root, generation)
+        if generation == manifest.generation and known is not None and known != manifest:
+            report.problems.append(f"{path.relative_to(root)} is not what dao.json is.")
 
 
 def _check_tables(reader: Reader, manifest: Manifest, report: Report) -> None:

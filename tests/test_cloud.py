@@ -197,9 +197,15 @@ def test_round_trip(moto: str, place: str, write: Any, make_study: Any, assert_h
     )
     assert_holds(grown, studies)
     assert_holds(old, first)
+    earlier = dao.load_store(place, storage_options=options(moto), generation=1)
+    assert_holds(earlier, first)
+    assert grown.history["generation"].tolist() == [1, 2]
     new = dao.write_store(place, {"c": studies["c"]}, mode="overwrite", **told)
     assert_holds(new, {"c": studies["c"]})
     assert new.manifest.generation == 3
+    assert not [n for n in names_in(moto, place) if "datasets/a" in n]
+    with pytest.raises(StoreNotFoundError, match="generation 1"):
+        dao.load_store(place, storage_options=options(moto), generation=1)
     with pytest.raises(StoreExistsError, match="append"):
         dao.write_store(place, studies["a"], **told)
 
@@ -383,7 +389,7 @@ def names_in(moto: str, place: str) -> set[str]:
 
 @pytest.mark.parametrize("mode", ["create", "append"])
 def test_of_two_writers_one_wins(
-    moto: str, place: str, make_study: Any, assert_holds: Any, mode: str
+    moto: str, place: str, write: Any, make_study: Any, assert_holds: Any, mode: str
 ) -> None:
     """The other is told, and nothing of it is left."""
     from dao.write.remote import staged
@@ -395,7 +401,8 @@ def test_of_two_writers_one_wins(
     with staged(place, options(moto), mode) as slow:
         (slow.root / "datasets" / "late").mkdir(parents=True)
         (slow.root / "datasets" / "late" / "x").write_text("x")
-        (slow.root / "dao.json").write_text("{}")
+        other = write({"a": make_study(2)}, name="other.dao")
+        shutil.copy(Path(other.path) / "dao.json", slow.root / "dao.json")
         winner = dao.write_store(place, {"b": studies["b"]}, mode=mode, **told)
         before = names_in(moto, place)
         with pytest.raises(StoreBusyError, match="another process"):

@@ -196,6 +196,7 @@ def test_append_and_overwrite(tmp_path: Path, make_study: Make, assert_holds: An
     assert both.manifest.generation == 2
     assert_holds(both, {"a": a, "b": b})
     refused(tmp_path, errors.DatasetIdError, "'b'", {"b": b}, mode="append")
+    del first, both  # who has them open would keep their files
     only = dao.write_store(path, {"b": b}, mode="overwrite", progress=False)
     assert_holds(only, {"b": b})
     assert not dao.validate_store(path).garbage
@@ -411,7 +412,7 @@ def test_seed_decides_the_order(tmp_path: Path, make_study: Make) -> None:
 def test_files_that_go_while_a_reader_is_open(
     tmp_path: Path, make_study: Make, backend: str
 ) -> None:
-    """A shard that is deleted, or a store that is replaced, is an error for an open reader."""
+    """A shard that is deleted is an error for an open reader; a store that is replaced is none."""
     path = tmp_path / "s.dao"
     dao.write_store(path, {"a": make_study(0)}, progress=False)
     store = dao.load_store(path, backend)
@@ -426,5 +427,4 @@ def test_files_that_go_while_a_reader_is_open(
     assert store.to_anndata().X.sum() == before
     for seed in (1, 2):
         dao.write_store(path, {"a": make_study(seed)}, mode="overwrite", progress=False)
-        with pytest.raises(errors.CorruptStoreError):
-            store.to_anndata()
+        assert store.to_anndata().X.sum() == before

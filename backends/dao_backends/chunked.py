@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from dao.backend import DenseRows, SparseRows
 from dao.batches.plan import plan_ranges
 from dao.directory import StoreDirectory
 from dao.errors import ArgumentError, CorruptStoreError, UnknownDatasetError, near_matches
+from dao.files import LocalFiles
 from dao.kernels import copy_segments
 from dao.remote.bucket import Bucket
 from dao.remote.files import RemoteFiles
@@ -31,6 +33,19 @@ if TYPE_CHECKING:
 _DECODE_SHARE = 4
 
 
+def checked_generation(options: Mapping[str, Any]) -> int | None:
+    """Return the only option that these backends have, beside those of URLs."""
+    others = [name for name in options if name != "generation"]
+    if others:
+        msg = f"This backend has no option {others[0]!r}; it takes generation=."
+        raise ArgumentError(msg)
+    generation = options.get("generation")
+    if generation is not None and (type(generation) is not int or generation < 1):
+        msg = f"generation={generation!r}: give a whole number of at least 1 (see store.history)."
+        raise ArgumentError(msg)
+    return generation
+
+
 class ChunkedReader(ABC):
     """A reader of the dao format; a subclass says how chunks are decoded."""
 
@@ -43,13 +58,12 @@ class ChunkedReader(ABC):
         self._files = StoreDirectory(self._where(given))
         self._prepare()
 
-    def _where(self, options: dict[str, Any]) -> str | StoreFiles:
+    def _where(self, options: dict[str, Any]) -> StoreFiles:
         """Return where the files are; takes the options of the backend."""
-        if options:
-            name = next(iter(options))
-            msg = f"This backend has no option {name!r}; it takes none."
-            raise ArgumentError(msg)
-        return self._path if self._bucket is None else RemoteFiles(self._bucket)
+        generation = checked_generation(options)
+        if self._bucket is None:
+            return LocalFiles(Path(self._path), generation)
+        return RemoteFiles(self._bucket, generation)
 
     @property
     def _at_once(self) -> int:

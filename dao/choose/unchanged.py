@@ -41,22 +41,21 @@ def still_there(datasets: Iterable[SavedDataset], manifest: Manifest, consequenc
 
 
 def carried_over(selection: Selection, then: Manifest, now: Manifest) -> Selection:
-    """Return a selection of one generation of a store in a later one, which may have more.
+    """Return a selection of one generation of a store in another one.
 
     Raises
     ------
     dao.errors.StoreChangedError
-        If datasets were removed or written anew in between.
+        If selected datasets were removed or written anew in between.
     """
-    if list(map(_identity, then.datasets)) != list(
-        map(_identity, now.datasets[: len(then.datasets)])
-    ):
+    chosen = {_identity(then.datasets[i]): selection.chosen[i] for i in selection.datasets}
+    there = [_identity(d) for d in now.datasets]
+    if [i for i in there if i in chosen] != list(chosen):
         msg = "The store has changed since it was opened: open it again."
         raise StoreChangedError(msg)
-    new = now.datasets[len(then.datasets) :]
     none = np.empty(0, np.uint32)
-    sizes = (*selection.sizes, *(d.n_obs for d in new))
-    return Selection(sizes, (*selection.chosen, *(none for _ in new)), selection.order)
+    sizes = tuple(d.n_obs for d in now.datasets)
+    return Selection(sizes, tuple(chosen.get(i, none) for i in there), selection.order)
 
 
 def same_features(store: Store, saved: SavedSelection, where: str) -> Store:

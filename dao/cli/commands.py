@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-__all__ = ["demo", "info", "validate"]
+__all__ = ["demo", "history", "info", "remove", "validate"]
 
 EXIT_DAMAGED = 1
 EXIT_DISAGREES = 1
@@ -46,8 +46,13 @@ def info(store: str, features: bool, as_json: bool) -> None:  # noqa: FBT001 - c
 @click.command(short_help="Check every byte of a store.")
 @click.argument("store", metavar="STORE")
 @click.option("--repair", is_flag=True, help="Remove what a killed writer left behind.")
+@click.option(
+    "--old-generations",
+    is_flag=True,
+    help="With --repair: and what only earlier generations need, if none on this machine reads it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
-def validate(store: str, repair: bool, as_json: bool) -> None:  # noqa: FBT001 - as above
+def validate(store: str, repair: bool, old_generations: bool, as_json: bool) -> None:  # noqa: FBT001
     """Read every byte of a store and check it; exit with 1 if it is damaged.
 
     \b
@@ -59,8 +64,11 @@ def validate(store: str, repair: bool, as_json: bool) -> None:  # noqa: FBT001 -
     import dao
     from dao.cli.terminal import console, printable
 
+    if old_generations and not repair:
+        msg = "--old-generations needs --repair."
+        raise click.UsageError(msg)
     with console(stderr=True).status("reading every byte"):
-        report = dao.validate_store(store, repair=repair)
+        report = dao.validate_store(store, repair=repair, old_generations=old_generations)
     if as_json:
         click.echo(json.dumps({"ok": report.ok, **asdict(report)}, indent=1))
     else:
@@ -72,6 +80,48 @@ def validate(store: str, repair: bool, as_json: bool) -> None:  # noqa: FBT001 -
         console().print(text, soft_wrap=True)
     if not report.ok:
         sys.exit(EXIT_DAMAGED)
+
+
+@click.command(short_help="Show what was committed to a store.")
+@click.argument("store", metavar="STORE")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+def history(store: str, as_json: bool) -> None:  # noqa: FBT001 - as above
+    """Show every generation of a store: when, what was done, to which datasets.
+
+    Those that are kept can be opened: dao.load_store(path, generation=2).
+
+    \b
+    Example:
+      dao history atlas.dao
+    """  # noqa: D301 - as above
+    import dao
+
+    table = dao.load_store(store).history
+    if as_json:
+        click.echo(table.to_json(orient="records", indent=1))
+        return
+    from dao.cli.show import history_table
+    from dao.cli.terminal import console
+
+    console().print(history_table(table.to_dict("records")), end="")
+
+
+@click.command(short_help="Take datasets out of a store.")
+@click.argument("store", metavar="STORE")
+@click.argument("ids", metavar="DATASET", nargs=-1, required=True)
+def remove(store: str, ids: tuple[str, ...]) -> None:
+    """Take datasets out of a store, as a new generation; their files stay on disk.
+
+    \b
+    Example:
+      dao remove atlas.dao gut
+      dao validate atlas.dao --repair --old-generations
+    """  # noqa: D301 - as above
+    import dao
+    from dao.cli.terminal import console, printable
+
+    left = dao.load_store(store).remove(list(ids))
+    console().print(printable(left), soft_wrap=True, markup=False, highlight=False)
 
 
 @click.command(short_help="Train on real cells from a store and from memory.")

@@ -18,12 +18,19 @@ if TYPE_CHECKING:
 
 __all__ = ["matching_rows", "show_plan"]
 
+_VERBS = {
+    "create": "written",
+    "append": "appended",
+    "replace": "put in the place of others",
+    "overwrite": "written anew",
+}
+
 
 def show_plan(plan: WritePlan, store: str) -> None:
     """Print what would be written."""
     to = console()
     n_obs = sum(len(s.rows) for s in plan.studies)
-    verb = {"create": "written", "append": "appended", "overwrite": "written anew"}[plan.job.mode]
+    verb = _VERBS[plan.job.mode]
     to.print(Text(f"{printable(store)}: {n_obs:,} cells would be {verb}", "bold"), soft_wrap=True)
     for part in (_studies(plan), matching_rows(_matching(plan)), _columns(plan)):
         if part.row_count:

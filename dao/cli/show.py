@@ -10,11 +10,11 @@ from dao.cli.terminal import console, printable, table
 from dao.sizes import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rich.table import Table
 
-__all__ = ["show"]
+__all__ = ["history_table", "show"]
 
 _WIDTH_OF_NAMES = 40
 
@@ -92,13 +92,21 @@ def _columns(description: dict[str, Any]) -> Table:
 
 
 def _history(description: dict[str, Any]) -> Table:
-    result = table(">generation", "written", "action", "datasets")
-    for entry in description["history"]:
+    return history_table(description["history"])
+
+
+def history_table(entries: Iterable[Mapping[Any, Any]]) -> Table:
+    """Return a row for each commit; whether it is kept, where that is known."""
+    entries = list(entries)
+    kept = any("kept" in entry for entry in entries)
+    result = table(">generation", "written", "action", *(["kept"] if kept else []), "datasets")
+    for entry in entries:
         when = str(entry.get("created", "")).replace("T", " ").replace("+00:00", " UTC")
         result.add_row(
             str(entry.get("generation", "")),
             printable(when),
             printable(entry.get("action", "")),
+            *(["yes" if entry["kept"] else "no"] if kept else []),
             printable(_listed(entry.get("datasets", []))),
         )
     return result

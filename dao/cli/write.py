@@ -20,7 +20,7 @@ __all__ = ["write"]
 
 # Errors of the library speak Python; here they speak of options.
 _IN_OPTIONS = (
-    (r"mode='(append|overwrite)'", r"--\1"),
+    (r"mode='(append|replace|overwrite)'", r"--\1"),
     (r"write_store\(path, \{'first': a, 'second': b\}\)", "first=A.h5ad second=B.h5ad"),
     (r"write_store\(path, \{'my_id': source\}\)", "my_id=PATH"),
     (r"(?<![^\s(])(features|layers?|obsm|profile|seed|memory)=", r"--\1="),
@@ -75,6 +75,7 @@ _IN_OPTIONS = (
     "--memory", metavar="SIZE", default="2GiB", show_default=True, help="Memory to stay within."
 )
 @click.option("--append", is_flag=True, help="Add the datasets to an existing store.")
+@click.option("--replace", is_flag=True, help="Replace the datasets that have the same ids.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing store.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
 @click.pass_context
@@ -94,11 +95,11 @@ def write(context: click.Context, /, paths: tuple[str, ...], **options: Any) -> 
     from dao.cli.plan import show_plan
     from dao.write.store import plan_store
 
-    append, overwrite = options.pop("append"), options.pop("overwrite")
-    if append and overwrite:
-        msg = "--append and --overwrite exclude each other."
+    modes = [m for m in ("append", "replace", "overwrite") if options.pop(m)]
+    if len(modes) > 1:
+        msg = f"--{modes[0]} and --{modes[1]} exclude each other."
         raise click.UsageError(msg)
-    mode = "append" if append else "overwrite" if overwrite else "create"
+    mode = modes[0] if modes else "create"
     dry_run = options.pop("dry_run")
     default = click.core.ParameterSource.DEFAULT
     said = {k: v for k, v in options.items() if context.get_parameter_source(k) is not default}

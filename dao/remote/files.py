@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 from dao.errors import CorruptStoreError, StoreNotFoundError
 from dao.files import REPAIR
-from dao.format.manifest import MANIFEST_NAME
+from dao.format.manifest import MANIFEST_NAME, Manifest
+from dao.generations import GENERATIONS
 from dao.remote.bucket import Range
 from dao.remote.problems import MissingObjectError
 
@@ -41,16 +42,25 @@ class SmallFileCache(Protocol):
 class RemoteFiles:
     """Files at a URL, kept in a cache if there is one."""
 
-    def __init__(self, bucket: Bucket, cache: SmallFileCache | None = None) -> None:
+    def __init__(
+        self, bucket: Bucket, generation: int | None = None, cache: SmallFileCache | None = None
+    ) -> None:
         self.root: Any = bucket.root
-        self._bucket, self._cache = bucket, cache
+        self._bucket, self._generation, self._cache = bucket, generation, cache
 
-    def manifest(self) -> bytes:
-        """Return the text of ``dao.json``."""
+    def manifest(self) -> Manifest:
+        """Return the manifest."""
+        current = self._manifest(MANIFEST_NAME, f"{self.root} is not a dao store: it has no")
+        if self._generation in {None, current.generation}:
+            return current
+        name = f"{GENERATIONS}/{self._generation}.json"
+        return self._manifest(name, f"{self.root} has no generation {self._generation}: no")
+
+    def _manifest(self, name: str, missing: str) -> Manifest:
         try:
-            return self._bucket.read(MANIFEST_NAME)
+            return Manifest.from_json(self._bucket.read(name), str(self.root / name))
         except MissingObjectError as error:
-            msg = f"{self.root} is not a dao store: it has no {MANIFEST_NAME}."
+            msg = f"{missing} {name}."
             raise StoreNotFoundError(msg) from error
 
     def read(self, info: FileInfo) -> bytes:

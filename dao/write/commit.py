@@ -5,22 +5,38 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from dao.errors import DaoError, StorageError, StoreBusyError, StoreExistsError
 from dao.format.manifest import MANIFEST_NAME, Manifest
+from dao.generations import (
+    GENERATIONS,
+    generation_path,
+    is_held,
+    kept_generations,
+    read_manifest,
+    written_by,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["LOCK_NAME", "check_target", "commit", "garbage", "remove_all", "write_lock"]
+__all__ = [
+    "LOCK_NAME",
+    "ROOMS",
+    "check_target",
+    "commit",
+    "garbage",
+    "named",
+    "remove_all",
+    "write_lock",
+]
 
 LOCK_NAME = ".dao-write.lock"
-_ROOMS = ("datasets", "features", "obs")
+ROOMS = ("datasets", "features", "generations", "obs")
 
 
 @contextmanager
@@ -66,54 +82,69 @@ def write_lock(root: Path, *, mode: str) -> Iterator[Manifest | None]:
 
 def commit(root: Path, manifest: Manifest) -> None:
     """Make a new generation the store's content, durably and at once."""
-    text = manifest.to_json()
-    Manifest.from_json(text)  # what cannot be read again must not replace what can
+    content = manifest.to_json().encode()
+    Manifest.from_json(content)  # what cannot be read again must not replace what can
     for path in _new_files(root, manifest):
         _fsync(path)
-    for folder in [root, *(p for r in _ROOMS for p in (root / r).rglob("*") if p.is_dir())]:
+    _keep(root, manifest.generation, content)
+    for folder in [root, *(p for r in ROOMS for p in (root / r).rglob("*") if p.is_dir())]:
         _fsync(folder)
     staged = root / f".{MANIFEST_NAME}.new"
-    staged.write_text(text, encoding="utf-8")
+    staged.write_bytes(content)
     _fsync(staged)
     staged.replace(root / MANIFEST_NAME)
     _fsync(root)
 
 
 def garbage(root: Path, manifest: Manifest | None, *, old_generations: bool = False) -> list[Path]:
-    """Return what the manifest does not name.
+    """Return what is not part of the store.
 
-    That is what a killed writer left behind, and with ``old_generations`` also the small
-    tables of older generations, which open readers may still need.
+    That is what a killed writer left behind, and with ``old_generations`` also what only earlier
+    generations need that no reader holds.
     """
     found = [p for p in (root / f".{MANIFEST_NAME}.new",) if p.exists()]
-    keep = _named(manifest) if manifest else set()
-    for room in _ROOMS:
-        paths = sorted((root / room).glob("*"))
+    keep = named(manifest) if manifest else set()
+    if manifest and old_generations:
+        earlier = [g for g in kept_generations(root) if g < manifest.generation]
+        for generation in (g for g in earlier if is_held(root, g)):
+            keep |= named(read_manifest(root, generation))
+    for room in ROOMS:
         found.extend(
-            p
-            for p in paths
-            if f"{room}/{p.name}" not in keep
-            and (old_generations or manifest is None or not _is_older(p.name, manifest))
+            path
+            for path in sorted((root / room).glob("*"))
+            if f"{room}/{path.name}" not in keep
+            and (old_generations or manifest is None or written_by(path) > manifest.generation)
         )
     return found
 
 
-def _is_older(name: str, manifest: Manifest) -> bool:
-    match = re.fullmatch(r".*-(\d+)(?:\.x\w+)?(?:\.g\d+)?\.parquet", name)
-    return match is not None and int(match[1]) <= manifest.generation
-
-
-def _named(manifest: Manifest) -> set[str]:
+def named(manifest: Manifest) -> set[str]:
+    """Return the files and folders of a generation, relative to the store."""
     files = {manifest.vocabulary.path, *(s.file.path for s in manifest.feature_spaces)}
     files |= {o.file.path for o in manifest.ontologies.values()}
+    files.add(f"{GENERATIONS}/{manifest.generation}.json")
     return files | {d.path for d in manifest.datasets}
+
+
+def _keep(root: Path, generation: int, content: bytes) -> None:
+    """Leave a copy of a manifest, and of the one before it where an older dao left none."""
+    folder = root / GENERATIONS
+    folder.mkdir(exist_ok=True)
+    copies = {generation_path(root, generation): content}
+    if (root / MANIFEST_NAME).exists():
+        before = (root / MANIFEST_NAME).read_bytes()
+        copies[generation_path(root, Manifest.from_json(before).generation)] = before
+    for path, text in copies.items():
+        if not path.exists() or path.read_bytes() != text:
+            path.write_bytes(text)
+            _fsync(path)
 
 
 def _new_files(root: Path, manifest: Manifest) -> Iterator[Path]:
     old: set[str] = set()
     if (root / MANIFEST_NAME).exists():
-        old = _named(Manifest.from_json((root / MANIFEST_NAME).read_bytes()))
-    for name in sorted(_named(manifest) - old):
+        old = named(Manifest.from_json((root / MANIFEST_NAME).read_bytes()))
+    for name in sorted(named(manifest) - old):
         path = root / name
         yield from (p for p in ([path] if path.is_file() else path.rglob("*")) if p.is_file())
 
@@ -139,7 +170,7 @@ def check_target(root: Path, mode: str) -> None:
             )
             raise StoreExistsError(msg)
         return
-    strangers = [p.name for p in root.iterdir() if p.name not in {*_ROOMS, LOCK_NAME}]
+    strangers = [p.name for p in root.iterdir() if p.name not in {*ROOMS, LOCK_NAME}]
     strangers = [n for n in strangers if n != f".{MANIFEST_NAME}.new"]
     if strangers:
         msg = (
@@ -168,7 +199,7 @@ def _undo(root: Path, *, created: bool) -> None:
     remove_all(garbage(root, manifest))
     (root / LOCK_NAME).unlink(missing_ok=True)
     if manifest is None:
-        for room in _ROOMS:
+        for room in ROOMS:
             shutil.rmtree(root / room, ignore_errors=True)
         if created:
             shutil.rmtree(root, ignore_errors=True)

@@ -13,6 +13,7 @@ import pandas as pd
 from dao.errors import ArgumentError
 from dao.format.manifest import DatasetInfo, FeatureSpaceInfo, FileInfo, Manifest
 from dao.format.names import organism_slug
+from dao.generations import dataset_folder
 from dao.write.encode import Target, write_group
 from dao.write.inspect import Study, read_obs
 from dao.write.matrices import Workshop, write_matrix
@@ -23,7 +24,6 @@ from dao.write.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from dao.write.job import Job
     from dao.write.plan import WritePlan
@@ -55,15 +55,19 @@ def write_generation(plan: WritePlan, before: Manifest | None, report: ProgressR
     record = {
         "generation": job.generation,
         "created": now,
-        "action": "append" if base else ("overwrite" if before else "create"),
+        "action": job.mode if before else "create",
         "datasets": [s.id for s in plan.studies],
     }
+    if before is not None and job.mode == "replace":
+        datasets.sort(key=lambda d: before.ordinals[d.id])
+    organisms = {d.organism for d in datasets}
+    spaces = {o: table for o, table in plan.spaces.items() if o in organisms}
     return Manifest(
         uuid=base.uuid if base else str(uuid.uuid4()),
         generation=job.generation,
         created=now,
         created_by=_created_by(),
-        feature_spaces=_write_spaces(job, plan.spaces),
+        feature_spaces=_write_spaces(job, spaces),
         datasets=tuple(datasets),
         obs_columns=plan.obs_columns,
         vocabulary=_write_vocabulary(job, plan.categories),
@@ -78,9 +82,7 @@ def write_generation(plan: WritePlan, before: Manifest | None, report: ProgressR
 def _write_dataset(
     job: Job, shop: Workshop, study: Study, space: pd.Index, advance: Callable[[int], None]
 ) -> DatasetInfo:
-    # A folder of an older generation is never used again: a reader may still be open on it.
-    suffix = ("" if job.generation == 1 else f".g{job.generation}") + job.token
-    path = _fresh(job.root, f"datasets/{study.id}{suffix}", job.generation)
+    path = f"datasets/{dataset_folder(study.id + job.token, job.generation)}"
     group = write_group(job.root, path, {"dao": {"id": study.id}})
     for container in sorted({n.partition("/")[0] for n in job.matrices}):
         attributes = {"encoding-type": "dict", "encoding-version": "0.1.0"}
@@ -140,9 +142,7 @@ def _write_spaces(job: Job, tables: Mapping[str, pd.DataFrame]) -> tuple[Feature
         while slug in taken:
             slug += "_"
         taken.add(slug)
-        path = _fresh(
-            job.root, f"features/{slug}-{job.generation}{job.token}.parquet", job.generation
-        )
+        path = f"features/{slug}{job.token}-{job.generation}.parquet"
         spaces.append(FeatureSpaceInfo(organism, len(table), write_table(job.root, path, table)))
     return tuple(spaces)
 
@@ -155,18 +155,8 @@ def _write_vocabulary(job: Job, categories: Mapping[str, Sequence[str]]) -> File
         },
         dtype=object,
     )
-    path = _fresh(job.root, f"obs/vocabulary-{job.generation}{job.token}.parquet", job.generation)
+    path = f"obs/vocabulary{job.token}-{job.generation}.parquet"
     return write_table(job.root, path, table)
-
-
-def _fresh(root: Path, path: str, generation: int) -> str:
-    """Return a path that no older generation uses."""
-    stem, dot, suffix = path.rpartition(".parquet")
-    candidate, n = path, generation
-    while (root / candidate).exists():
-        candidate = f"{stem}.g{n}{dot}{suffix}" if dot else f"{path}.g{n}"
-        n += 1
-    return candidate
 
 
 def _created_by() -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MODES", "Job", "make_job"]
 
-MODES = ("create", "append", "overwrite")
+MODES = ("create", "append", "replace", "overwrite")
 
 
 @dataclass(frozen=True)

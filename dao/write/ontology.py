@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from dao.backend import missing_extra
-from dao.errors import ArgumentError, DaoWarning, SourceError, StoreChangedError
+from dao.errors import ArgumentError, DaoWarning, SourceError
 from dao.format.manifest import OntologyInfo
 from dao.format.names import organism_slug
 from dao.ontology import Ontology
+from dao.write.change import check_same, next_generation
 from dao.write.commit import commit, write_lock
 from dao.write.tables import write_table
 
@@ -60,14 +59,13 @@ def add_ontology(
     terms, version = read_terms(file)
     source = Path(file).name
     with write_lock(root, mode="append") as before:
-        if before is None or before.uuid != opened.uuid:
-            msg = f"{root} is not the store that was opened: it was replaced. Open it again."
-            raise StoreChangedError(msg)
+        manifest = check_same(before, opened, root)
         ontology = Ontology(source, {str(k): list(v) for k, v in terms.items()})
         _check_overlap(ontology, column, known())
-        path = f"obs/ontology_{organism_slug(column)}-{before.generation + 1}.parquet"
+        path = f"obs/ontology_{organism_slug(column)}-{manifest.generation + 1}.parquet"
         info = OntologyInfo(write_table(root, path, terms), source, version)
-        commit(root, _with_ontology(before, column, info))
+        ontologies = {**manifest.ontologies, column: info}
+        commit(root, next_generation(manifest, "ontology", [], ontologies=ontologies))
 
 
 def read_terms(file: str | os.PathLike[str]) -> tuple[pd.DataFrame, str]:
@@ -135,19 +133,3 @@ def _check_overlap(ontology: Ontology, column: str, known: Sequence[Any]) -> Non
         f"so they lie in no branch: {shown}."
     )
     warnings.warn(msg, DaoWarning, stacklevel=5)
-
-
-def _with_ontology(before: Manifest, column: str, info: OntologyInfo) -> Manifest:
-    from dao import __version__
-
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    generation = before.generation + 1
-    record = {"generation": generation, "created": now, "action": "ontology", "datasets": []}
-    return replace(
-        before,
-        generation=generation,
-        created=now,
-        created_by=f"dao-store {__version__}",
-        ontologies={**before.ontologies, column: info},
-        history=(*before.history, record),
-    )

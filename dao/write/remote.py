@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from dao.errors import ArgumentError, DaoError, StoreExistsError
 from dao.format.manifest import MANIFEST_NAME, Manifest
+from dao.generations import GENERATIONS, written_by
 from dao.remote.bucket import Bucket, at_once
 from dao.remote.problems import MissingObjectError
+from dao.write.commit import ROOMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,7 +59,7 @@ class Staging:
         Parameters
         ----------
         replace
-            Remove the datasets and tables of the generation before, in the end.
+            Remove what earlier generations have written, in the end.
 
         Raises
         ------
@@ -67,7 +69,10 @@ class Staging:
             If the server refuses; the store is then as it was.
         """
         files = {str(p.relative_to(self.root)): p for p in self.root.rglob("*") if p.is_file()}
-        names = sorted(files.keys() - self.there - {MANIFEST_NAME})
+        manifest = Manifest.from_json(files[MANIFEST_NAME].read_bytes())
+        # The copy that stays for `generation=` has a name that a faster writer would use too.
+        copy = f"{GENERATIONS}/{manifest.generation}.json"
+        names = [n for n in sorted(files) if n not in self.there and not _is_manifest(n)]
         try:
             for first in range(0, len(names), _FILES_AT_ONCE):
                 some = names[first : first + _FILES_AT_ONCE]
@@ -76,8 +81,10 @@ class Staging:
             self._remove(names)
             raise
         self._commit(files[MANIFEST_NAME].read_bytes(), names)
+        with suppress(DaoError):  # the store is written; an earlier generation would not open
+            self.bucket.put(copy, files[MANIFEST_NAME])
         if replace and self.before is not None:
-            self._remove(self._replaced(self.before))
+            self._remove(self._older(self.before.generation))
 
     def _commit(self, content: bytes, names: list[str]) -> None:
         try:
@@ -92,15 +99,18 @@ class Staging:
                 self._remove(names)
                 raise
 
-    def _replaced(self, before: Manifest) -> list[str]:
-        tables = [before.vocabulary, *(s.file for s in before.feature_spaces)]
-        tables += [o.file for o in before.ontologies.values()]
-        inside = [self.bucket.names(d.path) for d in before.datasets]
-        return [*(t.path for t in tables), *(name for names in inside for name in names)]
+    def _older(self, generation: int) -> list[str]:
+        """Return the objects that this generation and those before it have written."""
+        names = [name for room in ROOMS for name in self.bucket.names(room)]
+        return [n for n in names if written_by(Path(*Path(n).parts[:2])) <= generation]
 
     def _remove(self, names: list[str]) -> None:
         with suppress(DaoError):  # what stays is named by nothing
             self.bucket.delete(names)
+
+
+def _is_manifest(name: str) -> bool:
+    return name == MANIFEST_NAME or name.startswith(f"{GENERATIONS}/")
 
 
 @contextmanager
@@ -127,7 +137,7 @@ def staged(url: str, options: Mapping[str, Any] | None, mode: str) -> Iterator[S
         there = set()
         if before is not None:
             files = [before.vocabulary, *(s.file for s in before.feature_spaces)]
-            for name in [f.path for f in files] if mode == "append" else []:
+            for name in [f.path for f in files] if mode in {"append", "replace"} else []:
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 (root / name).write_bytes(bucket.read(name))
                 there.add(name)

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dao.directory import StoreDirectory
-from dao.errors import ArgumentError
+from dao.errors import ArgumentError, StoreNotFoundError
 from dao.format.manifest import MANIFEST_NAME
+from dao.write.change import check_there, without
 from dao.write.commit import check_target, commit, garbage, remove_all, write_lock
 from dao.write.generation import write_generation
 from dao.write.inspect import inspect_sources
@@ -32,7 +33,7 @@ def write_sources(job: Job, sources: Sequence[Source], features: Any, *, progres
     with write_lock(job.root, mode=job.mode) as before:
         if before is not None:
             job = replace(job, generation=before.generation + 1)
-        plan = make_plan(job, studies, features, before if job.mode == "append" else None)
+        plan = make_plan(job, studies, features, _base(job, before, [s.id for s in studies]))
         with progress_report(show=progress) as report:
             manifest = write_generation(plan, before, report)
         commit(job.root, manifest)
@@ -50,18 +51,31 @@ def plan_sources(job: Job, sources: Sequence[Source], features: Any) -> WritePla
     """
     check_target(job.root, job.mode)
     job = _with_stored_schema(job)
-    return make_plan(job, inspect_sources(sources, job), features, _appended_to(job))
+    studies = inspect_sources(sources, job)
+    return make_plan(job, studies, features, _base(job, _stored(job), [s.id for s in studies]))
 
 
-def _appended_to(job: Job) -> Manifest | None:
-    if job.mode != "append" or not (job.root / MANIFEST_NAME).is_file():
+def _base(job: Job, before: Manifest | None, ids: Sequence[str]) -> Manifest | None:
+    """Return what the new datasets are added to."""
+    if job.mode == "replace":
+        if before is None:
+            msg = f"There is no store at {job.root} whose datasets could be replaced."
+            raise StoreNotFoundError(msg)
+        check_there(ids, before)
+        # Features keep their places, also where nobody is left who measured them.
+        return replace(without(before, set(ids)), feature_spaces=before.feature_spaces)
+    return before if job.mode == "append" else None
+
+
+def _stored(job: Job) -> Manifest | None:
+    if job.mode not in {"append", "replace"} or not (job.root / MANIFEST_NAME).is_file():
         return None
     return StoreDirectory(job.root).manifest
 
 
 def _with_stored_schema(job: Job) -> Job:
     """Hold appended studies to the schema of the store."""
-    base = _appended_to(job)
+    base = _stored(job)
     if base is None or (base.obs_schema is None and job.obs_schema is None):
         return job
     if base.obs_schema is None:

@@ -89,8 +89,8 @@ def write_store(
     memory
         Bytes that writing may hold, as a number or for example ``"2GiB"``.
     mode
-        ``"create"`` refuses an existing store, ``"append"`` adds datasets to it,
-        ``"overwrite"`` replaces it.
+        ``"create"`` refuses an existing store, ``"append"`` adds datasets to it, ``"replace"``
+        puts datasets in the place of those with the same ids, ``"overwrite"`` begins anew.
     client
         For writing on a cluster; not in this version.
     storage_options

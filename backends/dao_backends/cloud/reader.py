@@ -14,6 +14,7 @@ from dao.errors import ArgumentError
 from dao.remote.bucket import at_once
 from dao.remote.files import RemoteFiles
 from dao.sizes import parse_bytes
+from dao_backends.chunked import checked_generation
 from dao_backends.cloud.cache import Cache, default_folder
 from dao_backends.cloud.supply import Supply
 from dao_backends.cloud.table import RemoteTable
@@ -67,16 +68,16 @@ class CloudReader(LocalReader):
     Arrays that were not written the way dao does are left to zarrs, which keeps nothing.
     """
 
-    def _where(self, options: dict[str, Any]) -> str | StoreFiles:
+    def _where(self, options: dict[str, Any]) -> StoreFiles:
         folder = Path(options.pop("cache_dir", None) or default_folder()).expanduser()
         size = options.pop("cache_size", _CACHE_SIZE)
-        super()._where(options)
+        generation = checked_generation(options)
         if self._bucket is None:
             msg = f"{self._path} is no URL: leave out backend='cloud'."
             raise ArgumentError(msg)
         cache = Cache(folder, 0 if size == 0 else parse_bytes(size, "cache_size"))
         self._supply = Supply(self._bucket, cache)
-        return RemoteFiles(self._bucket, cache)
+        return RemoteFiles(self._bucket, generation, cache)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_supply": self._supply}
