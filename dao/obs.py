@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -96,12 +96,18 @@ class ObsStore:
             self._ontologies[name] = Ontology.from_table(info.source, table)
         return self._ontologies[name].labels_in(wanted, self.categories(name))
 
-    def columns(self, ordinal: int) -> Mapping[str, Column]:
+    def columns(self, ordinal: int, together: Iterable[str] = ()) -> Mapping[str, Column]:
         """Return a mapping that reads columns of a dataset when they are looked up.
 
         For filters: categoricals may have codes of their own in each dataset.
+
+        Parameters
+        ----------
+        together
+            Those that are read at once, as soon as one of them is looked up: a file is opened and
+            checked only once for all of them.
         """
-        return _LazyColumns(self, ordinal)
+        return _LazyColumns(self, ordinal, [n for n in together if self._stores(ordinal, n)])
 
     def column(
         self,
@@ -110,6 +116,7 @@ class ObsStore:
         rows: NDArray[np.uint32] | None = None,
         *,
         own_codes: bool = False,
+        table: pa.Table | None = None,
     ) -> Column:
         """Return a column of a dataset.
 
@@ -120,6 +127,8 @@ class ObsStore:
         own_codes
             Whether codes may be those of the dataset, which is faster; else categoricals
             have those of the store.
+        table
+            The obs of the dataset, where it was read already.
         """
         dataset, info = self._manifest.datasets[ordinal], self.infos[name]
         n = dataset.n_obs if rows is None else len(rows)
@@ -127,20 +136,32 @@ class ObsStore:
             value = dataset.id if name == "dataset" else dataset.organism
             return constant_column(info, n, self.categories(name), value)
         known = self.categories(name) if info.kind == "categorical" else None
-        array = self._array(ordinal, name, rows)
+        array = self._array(ordinal, name, rows, table)
         if array is None:
             return empty_column(info, n, known or [])
         # The order of categories is one of the whole store.
         return from_arrow(array, info, known, own_codes=own_codes and not info.ordered)
 
-    def _array(self, ordinal: int, name: str, rows: NDArray[np.uint32] | None) -> pa.Array | None:
+    def _array(
+        self,
+        ordinal: int,
+        name: str,
+        rows: NDArray[np.uint32] | None,
+        table: pa.Table | None = None,
+    ) -> pa.Array | None:
         """Return what is stored; None where all is missing."""
-        obs = self._manifest.datasets[ordinal].obs
-        own = obs.columns.get(name)
-        if name not in _STORED and (own is None or own.dtype == "null"):
+        if not self._stores(ordinal, name):
             return None
-        array = self._reader.table(obs.file.path, [name])[name].combine_chunks()
+        array = (self.table(ordinal, [name]) if table is None else table)[name].combine_chunks()
         return array if rows is None else array.take(pa.array(rows))
+
+    def _stores(self, ordinal: int, name: str) -> bool:
+        own = self._manifest.datasets[ordinal].obs.columns.get(name)
+        return name in _STORED or (own is not None and own.dtype != "null")
+
+    def table(self, ordinal: int, names: Sequence[str]) -> pa.Table:
+        """Return stored columns of a dataset."""
+        return self._reader.table(self._manifest.datasets[ordinal].obs.file.path, names)
 
     def selected(self, selection: Selection, name: str) -> Column:
         """Return a column of the selected rows, in their order, in the codes of the store."""
@@ -202,14 +223,20 @@ class ObsStore:
 
 
 class _LazyColumns(Mapping[str, Column]):
-    def __init__(self, obs: ObsStore, ordinal: int) -> None:
-        self._obs, self._ordinal = obs, ordinal
+    def __init__(self, obs: ObsStore, ordinal: int, together: Sequence[str]) -> None:
+        self._obs, self._ordinal, self._together = obs, ordinal, together
         self._read: dict[str, Column] = {}
 
     def __getitem__(self, name: str) -> Column:
         if name not in self._read:
-            self._read[name] = self._obs.column(self._ordinal, name, own_codes=True)
+            table = self._table if name in self._together else None
+            column = self._obs.column(self._ordinal, name, own_codes=True, table=table)
+            self._read[name] = column
         return self._read[name]
+
+    @cached_property
+    def _table(self) -> pa.Table:
+        return self._obs.table(self._ordinal, self._together)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._obs.infos)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,10 +130,17 @@ class Selection:
             positions = self.order[positions].astype(np.int64)
         datasets = np.searchsorted(self.offsets, positions, side="right") - 1
         rows = positions - self.offsets[datasets]
-        for i in np.unique(datasets):
-            chosen = self.chosen[i]
+        if all(self.chosen[i] is None for i in self.datasets):
+            return datasets, rows
+        # NumPy has a radix sort for 16 bits.
+        narrow = datasets.astype(np.uint16) if len(self.sizes) <= 1 << 16 else datasets
+        order = np.argsort(narrow, kind="stable")
+        ordered = datasets[order]
+        firsts = np.flatnonzero(np.diff(ordered, prepend=-1)).tolist()
+        for first, stop in pairwise([*firsts, len(order)]):
+            chosen = self.chosen[ordered[first]]
             if chosen is not None:
-                here = datasets == i
+                here = order[first:stop]
                 rows[here] = chosen[rows[here]]
         return datasets, rows
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +14,11 @@ from dao.errors import ArgumentError, DaoError, FormatVersionError
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
 from dao.generations import generation_path, kept_generations, read_manifest
 from dao.remote.url import is_url
-from dao.write.commit import garbage, named, remove_all, write_lock
+from dao.write.tidy import tidy
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from dao.backend import Reader
     from dao.format.manifest import DatasetInfo, FileInfo, Manifest, MatrixInfo
@@ -119,74 +118,59 @@ def validate_store(
         report.problems.append(str(error))
         return report
     manifest = reader.manifest()
-    _tidy(root, manifest, report, repair=repair, old_generations=old_generations)
-    _check_generations(root, manifest, report)
-    _check_tables(reader, manifest, report)
-    for dataset in manifest.datasets:
-        report.n_obs += dataset.n_obs
-        for name, matrix in dataset.matrices.items():
-            _attempt(report, _check_matrix, reader, root, dataset, name, matrix, report)
+    report.n_obs = manifest.n_obs
+    tidied = tidy(root, manifest, repair=repair, old_generations=old_generations)
+    report.garbage, report.older, report.removed = tidied
+    seen: set[str] = set()
+    _check_generation(reader, root, report, seen)
     reader.close()
+    for generation in {*kept_generations(root), manifest.generation}:
+        report.n_files += 1
+        kept = _attempt(report, read_manifest, root, generation)
+        if generation == manifest.generation and kept is not None and kept != manifest:
+            place = generation_path(root, generation).relative_to(root)
+            report.problems.append(f"{place} is not what dao.json is.")
+        elif kept is not None:
+            options = {"generation": generation}
+            reader = find_backend("zarr").open(str(root), memory=1 << 30, options=options)
+            _check_generation(reader, root, report, seen)
+            reader.close()
     return report
 
 
-def _tidy(
-    root: Path, manifest: Manifest, report: Report, *, repair: bool, old_generations: bool
-) -> None:
-    """List what is not part of the store, and remove what is to be removed."""
-
-    def listed(*, everything: bool) -> list[str]:
-        found = garbage(root, manifest, old_generations=everything)
-        return [str(p.relative_to(root)) for p in found]
-
-    older = [p for p in listed(everything=True) if p not in set(listed(everything=False))]
-    strays = _strays(root, older)
-    report.garbage = [*listed(everything=False), *strays]
-    report.older = [p for p in older if p not in set(strays)]
-    if repair:
-        # The right to write takes the garbage away; what another process is writing is none.
-        with write_lock(root, mode="append"):
-            remove_all([root / p for p in strays])
-            report.removed, report.garbage = report.garbage, []
-            if old_generations:
-                gone = listed(everything=True)  # again: nobody takes hold of more by now
-                remove_all([root / p for p in gone])
-                report.removed, report.older = [*report.removed, *gone], []
-
-
-def _strays(root: Path, paths: Sequence[str]) -> list[str]:
-    """Return what no generation that is kept knows."""
-    known: set[str] = set()
-    for generation in kept_generations(root) if paths else ():
-        with suppress(DaoError):  # a damaged copy is told elsewhere
-            known |= named(read_manifest(root, generation))
-    return [p for p in paths if p not in known]
-
-
-def _check_generations(root: Path, manifest: Manifest, report: Report) -> None:
-    """Check the copies of manifests."""
-    for generation in {*kept_generations(root), manifest.generation}:
-        path = generation_path(root, generation)
-        report.n_files += 1
-        known = _attempt(report, read_manifest, root, generation)
-        if generation == manifest.generation and known is not None and known != manifest:
-            report.problems.append(f"{path.relative_to(root)} is not what dao.json is.")
-
-
-def _check_tables(reader: Reader, manifest: Manifest, report: Report) -> None:
-    _check_table(reader, manifest.vocabulary, report)
-    for ontology in manifest.ontologies.values():
-        _check_table(reader, ontology.file, report)
-    for space in manifest.feature_spaces:
-        _check_table(reader, space.file, report, _check_features, space.n_vars)
+def _check_generation(reader: Reader, root: Path, report: Report, seen: set[str]) -> None:
+    """Check what was not seen yet of a generation."""
+    manifest = reader.manifest()
+    _check_tables(reader, manifest, report, seen)
     for dataset in manifest.datasets:
-        n_vars = manifest.space(dataset.organism).n_vars
-        _check_table(reader, dataset.obs.file, report, _check_obs, dataset)
-        _check_table(reader, dataset.features, report, _check_measured, dataset, n_vars)
-        if dataset.dropped is not None:
-            _check_table(reader, dataset.dropped, report)
-        _attempt(report, reader.document, dataset.uns.path)
-        report.n_files += 1
+        if dataset.path in seen:
+            continue
+        seen.add(dataset.path)
+        _check_dataset_tables(reader, manifest, dataset, report)
+        for name, matrix in dataset.matrices.items():
+            _attempt(report, _check_matrix, reader, root, dataset, name, matrix, report)
+
+
+def _check_tables(reader: Reader, manifest: Manifest, report: Report, seen: set[str]) -> None:
+    checks: list[tuple[Any, ...]] = [(manifest.vocabulary,)]
+    checks += [(ontology.file,) for ontology in manifest.ontologies.values()]
+    checks += [(s.file, _check_features, s.n_vars) for s in manifest.feature_spaces]
+    for file, *check in checks:
+        if file.path not in seen:
+            seen.add(file.path)
+            _check_table(reader, file, report, *check)
+
+
+def _check_dataset_tables(
+    reader: Reader, manifest: Manifest, dataset: DatasetInfo, report: Report
+) -> None:
+    n_vars = manifest.space(dataset.organism).n_vars
+    _check_table(reader, dataset.obs.file, report, _check_obs, dataset)
+    _check_table(reader, dataset.features, report, _check_measured, dataset, n_vars)
+    if dataset.dropped is not None:
+        _check_table(reader, dataset.dropped, report)
+    _attempt(report, reader.document, dataset.uns.path)
+    report.n_files += 1
 
 
 def _check_table(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dao.threads import in_threads
 from dao.where import evaluate
+from dao.where.expression import columns_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,9 +25,10 @@ def filtered(selection: Selection, expression: Expression, obs: ObsStore) -> Sel
 
     Of obs only the columns that the expression needs are read, dataset by dataset.
     """
+    names = sorted(columns_of(expression))
 
     def mask(ordinal: int, rows: NDArray[np.uint32] | None) -> NDArray[np.bool_]:
-        found = evaluate(expression, obs.columns(ordinal), selection.sizes[ordinal])
+        found = evaluate(expression, obs.columns(ordinal, names), selection.sizes[ordinal])
         return found if rows is None else found[rows]
 
     jobs = [partial(mask, i, rows) for i, rows in selection.parts()]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dao.format.checksum import CHECKSUM, checksum
 from dao.format.unknown import with_unknown
 
 if TYPE_CHECKING:
@@ -300,6 +301,7 @@ class Manifest:
         unknown = known.pop("unknown")
         content = {"format": "dao", "format_version": FORMAT_VERSION, **known}
         content = with_unknown(content, unknown)
+        content[CHECKSUM] = checksum(content)
         return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
 
     @classmethod

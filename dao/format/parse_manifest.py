@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import fields, replace
 
-from dao.errors import DatasetIdError, FormatError, FormatVersionError
+from dao.errors import CorruptStoreError, DatasetIdError, FormatError, FormatVersionError
+from dao.format.checksum import CHECKSUM, checksum
 from dao.format.declared import ObsColumn, parse_obs_schema
 from dao.format.manifest import (
     COLUMN_KINDS,
@@ -45,6 +46,9 @@ def parse_manifest(text: str | bytes, where: str) -> Manifest:
             "Update it: pip install --upgrade dao-store."
         )
         raise FormatVersionError(msg)
+    if CHECKSUM in content and content.pop(CHECKSUM) != checksum(content):
+        msg = f"{where} is not what was written. Restore it from a copy: generations/ has one."
+        raise CorruptStoreError(msg)
     problems = Problems(where)
     reader = Reader(content, "", problems)
     reader.check(version == FORMAT_VERSION, "format_version", f"must be {FORMAT_VERSION}")
