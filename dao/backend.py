@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Backend",
+    "CountingReader",
     "DenseRows",
     "FusedReader",
     "Reader",
     "RowTargets",
     "SparseRows",
+    "Traffic",
     "WindowReader",
     "available_backends",
     "find_backend",
@@ -207,6 +209,30 @@ class FusedReader(Protocol):
 
         ``place(n_vars)`` is where each stored column of so wide a matrix goes, or -1.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What a reader of a store at a URL has cost so far.
+
+    Attributes
+    ----------
+    requests
+        Requests for bytes; one that had to be repeated counts once.
+    cache_hits
+        Chunks that were there already.
+    """
+
+    requests: int = 0
+    cache_hits: int = 0
+
+
+@runtime_checkable
+class CountingReader(Protocol):
+    """A reader that counts what it asks a server for. Optional; for the statistics."""
+
+    def traffic(self) -> Traffic:
+        """Return what was asked for so far, and what was not."""
 
 
 @runtime_checkable

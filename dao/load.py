@@ -10,6 +10,7 @@ from dao.errors import ArgumentError, UnknownColumnError, near_matches
 from dao.features import FeatureTables
 from dao.format.obs_schema import VIRTUAL_COLUMNS
 from dao.obs import ObsStore
+from dao.remote.url import is_url
 from dao.selection import Selection
 from dao.sizes import parse_bytes
 from dao.store import Store
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = ["load_store"]
-
-_LOCAL = {"auto", "local", "zarr", "zarrs"}
 
 
 def load_store(
@@ -36,24 +35,30 @@ def load_store(
     Parameters
     ----------
     path
-        The folder that `dao.write_store` wrote.
+        The folder that `dao.write_store` wrote, or its URL: ``s3://``, ``gs://``, ``az://`` or
+        ``https://`` (extra ``cloud``).
     backend
         What decodes: ``"local"`` (compiled loops, the default for local folders), ``"zarrs"``
         (Rust), ``"zarr"`` (zarr-python alone), or the name of an installed third-party backend.
+        ``"cloud"`` is the default for URLs: what was read is kept on local disk.
     columns
         obs columns to offer; all if None.
     memory
         Bytes that a stream may hold, as a number or for example ``"1GiB"``. Changes speed,
         never the order of rows.
     storage_options
-        For URLs; not in this version.
+        For URLs: credentials, endpoint, region and the like, as obstore names them. What is not
+        given comes from the environment.
     **backend_options
-        Passed to the backend.
+        Passed to the backend. Those of ``"cloud"``: ``cache_dir``, a folder; ``cache_size``, as
+        ``"10GiB"``, 0 for no cache.
 
     Raises
     ------
     dao.errors.StoreNotFoundError
         If there is no store at ``path``.
+    dao.errors.StorageError
+        If a server cannot be reached, or refuses.
     dao.errors.UnknownBackendError, dao.errors.FormatVersionError, dao.errors.FormatError
         If it cannot be opened.
 
@@ -63,9 +68,14 @@ def load_store(
     >>> store.subset(cell_type="B cell").shape
     (100, 300)
     """
-    name = "local" if backend == "auto" else backend
+    location = _location(path)
+    name = backend
+    if backend == "auto":
+        name = "cloud" if is_url(location) else "local"
     decoder = find_backend(name)
-    location = _location(path, storage_options, any_url=backend not in _LOCAL)
+    if storage_options:
+        backend_options["storage_options"] = dict(storage_options)
+    _check_place(location, name, storage_options)
     budget = parse_bytes(memory)
     opened = decoder.open(location, memory=budget, options=backend_options)
     manifest = opened.manifest()
@@ -91,12 +101,17 @@ def load_store(
     )
 
 
-def _location(path: object, storage_options: Mapping[str, Any] | None, *, any_url: bool) -> str:
+def _location(path: object) -> str:
     if not isinstance(path, str | os.PathLike) or not str(path):
         msg = f"A store is opened by its path, not by {path!r}."
         raise ArgumentError(msg)
-    location = str(os.fspath(path))
-    if ("://" in location and not any_url) or storage_options:
-        msg = f"{location}: this version reads local folders only. Copy the store to one."
+    return str(os.fspath(path))
+
+
+def _check_place(location: str, backend: str, storage_options: object) -> None:
+    if is_url(location) and backend == "local":
+        msg = "backend='local' reads local folders only: leave it out for a URL."
         raise ArgumentError(msg)
-    return location
+    if storage_options and not is_url(location):
+        msg = f"{location} is no URL: leave out storage_options=."
+        raise ArgumentError(msg)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dao.backend import DenseRows, SparseRows, find_backend
-from dao.errors import CorruptStoreError, DaoError, FormatVersionError
+from dao.errors import ArgumentError, CorruptStoreError, DaoError, FormatVersionError
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
 from dao.generations import generation_path, kept_generations, read_manifest
+from dao.remote.url import is_url
 from dao.write.tidy import tidy
 
 if TYPE_CHECKING:
@@ -100,9 +101,14 @@ def validate_store(
         If there is no store.
     dao.errors.FormatVersionError
         If a newer dao wrote it.
+    dao.errors.ArgumentError
+        If ``path`` is a URL.
     dao.errors.StoreBusyError
         If ``repair`` is asked for while another process is writing.
     """
+    if is_url(path):
+        msg = f"{path}: only local folders are checked. Copy the store to one."
+        raise ArgumentError(msg)
     report = Report(str(path))
     root = Path(path)
     try:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +18,7 @@ import scipy.sparse as sp
 import dao
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -131,3 +135,69 @@ def same_column(mine: pd.Series, theirs: pd.Series) -> None:
 def oracle() -> Callable[[ad.AnnData, pd.Index], np.ndarray[Any, Any]]:
     """Return `expected_matrix`."""
     return expected_matrix
+
+
+@dataclass
+class WebServer:
+    """A web server for the files of this machine, with ranges, that counts and can be slow.
+
+    Attributes
+    ----------
+    asked
+        Method, path and range of every request so far.
+    seconds
+        What each request waits.
+    most
+        The most requests that waited at the same time.
+    """
+
+    port: int = 0
+    waiting: int = 0
+    most: int = 0
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def url(self, path: str | Path) -> str:
+        """Return the URL of a file or folder."""
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        from werkzeug.exceptions import NotFound
+        from werkzeug.utils import send_file
+
+        path = environ["PATH_INFO"]
+        self.asked.append((environ["REQUEST_METHOD"], path, environ.get("HTTP_RANGE", "")))
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        time.sleep(self.seconds)
+        self.waiting -= 1
+        try:
+            answer = send_file(path, environ, conditional=True, mimetype="application/binary")
+        except FileNotFoundError:
+            answer = NotFound()
+        return answer(environ, start_response)
+
+
+@pytest.fixture(scope="session")
+def running_web_server() -> Iterator[WebServer]:
+    """A server that all tests share."""
+    pytest.importorskip("obstore")
+    serving = pytest.importorskip("werkzeug.serving")
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+    files = WebServer()
+    server = serving.make_server("127.0.0.1", 0, files, threaded=True)
+    files.port = server.port
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield files
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def web_server(running_web_server: WebServer) -> WebServer:
+    """The server, fast and with nothing counted yet."""
+    running_web_server.asked.clear()
+    running_web_server.seconds = 0.0
+    return running_web_server

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,11 @@ from dao.backend import DenseRows, SparseRows
 from dao.batches.plan import plan_ranges
 from dao.directory import StoreDirectory
 from dao.errors import ArgumentError, CorruptStoreError, UnknownDatasetError, near_matches
+from dao.files import LocalFiles
 from dao.kernels import copy_segments
+from dao.remote.bucket import Bucket
+from dao.remote.files import RemoteFiles
+from dao.remote.url import is_url
 from dao_backends.shards import ShardChecks
 
 if TYPE_CHECKING:
@@ -21,14 +26,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from dao.files import StoreFiles
     from dao.format.manifest import ArrayInfo, Manifest, MatrixInfo
 
 # The part of the memory budget that one request may fill with decoded chunks.
 _DECODE_SHARE = 4
 
 
-def _generation(options: Mapping[str, Any]) -> int | None:
-    """Return the only option that these backends have."""
+def checked_generation(options: Mapping[str, Any]) -> int | None:
+    """Return the only option that these backends have, beside those of URLs."""
     others = [name for name in options if name != "generation"]
     if others:
         msg = f"This backend has no option {others[0]!r}; it takes generation=."
@@ -41,13 +47,23 @@ def _generation(options: Mapping[str, Any]) -> int | None:
 
 
 class ChunkedReader(ABC):
-    """A reader of the dao format on a local path; a subclass says how chunks are decoded."""
+    """A reader of the dao format; a subclass says how chunks are decoded."""
 
     def __init__(self, path: str, memory: int, options: Mapping[str, Any]) -> None:
+        given = dict(options)
+        storage_options = given.pop("storage_options", None)
         self._path = path
         self._memory = memory
-        self._files = StoreDirectory(path, _generation(options))
+        self._bucket = Bucket(path, storage_options) if is_url(path) else None
+        self._files = StoreDirectory(self._where(given))
         self._prepare()
+
+    def _where(self, options: dict[str, Any]) -> StoreFiles:
+        """Return where the files are; takes the options of the backend."""
+        generation = checked_generation(options)
+        if self._bucket is None:
+            return LocalFiles(Path(self._path), generation)
+        return RemoteFiles(self._bucket, generation)
 
     @property
     def _at_once(self) -> int:
@@ -92,7 +108,8 @@ class ChunkedReader(ABC):
         self._prepare()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_path": self._path, "_files": self._files, "_memory": self._memory}
+        names = "_path", "_files", "_memory", "_bucket"
+        return {name: self.__dict__[name] for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

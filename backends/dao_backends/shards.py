@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dao.format.manifest import ArrayInfo
+    from dao.remote.url import StoreUrl
 
 _ABSENT = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
-_CRC_BYTES = 4
+CRC_BYTES = 4
 
 
 class ShardChecks:
@@ -127,16 +128,30 @@ def read_index(
         If the index was altered.
     """
     per_shard = array.shard // array.chunk
-    length, size = 16 * per_shard + _CRC_BYTES, array.shard_sizes[shard]
+    length, size = 16 * per_shard + CRC_BYTES, array.shard_sizes[shard]
     tail = os.pread(file, length, size - length) if size >= length else b""
-    if len(tail) != length or not _crc_matches(tail):
+    return parse_index(tail, root, path, array, shard)
+
+
+def parse_index(
+    tail: bytes, root: Path | StoreUrl, path: str, array: ArrayInfo, shard: int
+) -> NDArray[np.uint64]:
+    """Return (offset, size) of each inner chunk; ``tail`` is the end of the shard.
+
+    Raises
+    ------
+    dao.errors.CorruptStoreError
+        If the index was altered.
+    """
+    per_shard = array.shard // array.chunk
+    if len(tail) != 16 * per_shard + CRC_BYTES or not crc_matches(tail):
         msg = f"The index of {root / shard_path(path, array, shard)} was altered. Restore it from "
         msg += "a copy."
         raise CorruptStoreError(msg)
-    return np.frombuffer(tail[:-_CRC_BYTES], "<u8").reshape(per_shard, 2)
+    return np.frombuffer(tail[:-CRC_BYTES], "<u8").reshape(per_shard, 2)
 
 
-def altered(root: Path, path: str, array: ArrayInfo, chunk: int) -> CorruptStoreError:
+def altered(root: Path | StoreUrl, path: str, array: ArrayInfo, chunk: int) -> CorruptStoreError:
     """Return the error that names a chunk whose bytes are not those that were written."""
     shard, inside = divmod(chunk, array.shard // array.chunk)
     file = root / shard_path(path, array, shard)
@@ -149,9 +164,10 @@ def _chunk_is_sound(file: int, offset: np.uint64, size: np.uint64) -> bool:
     if offset == _ABSENT and size == _ABSENT:
         return True
     content = os.pread(file, int(size), int(offset))
-    return len(content) == int(size) > _CRC_BYTES and _crc_matches(content)
+    return len(content) == int(size) > CRC_BYTES and crc_matches(content)
 
 
-def _crc_matches(content: bytes) -> bool:
-    stored = int.from_bytes(content[-_CRC_BYTES:], "little")
-    return int(google_crc32c.value(content[:-_CRC_BYTES])) == stored
+def crc_matches(content: bytes) -> bool:
+    """Whether content ends in the crc32c of what stands before."""
+    stored = int.from_bytes(content[-CRC_BYTES:], "little")
+    return int(google_crc32c.value(content[:-CRC_BYTES])) == stored

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
+from zarr.storage import LocalStore
 
 from dao.errors import CorruptStoreError, DaoError
 from dao_backends.chunked import ChunkedReader
+from dao_backends.cloud.checks import RemoteChecks
+from dao_backends.cloud.zarr_store import BucketStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+    from zarr.abc.store import Store
 
     from dao.format.manifest import ArrayInfo
 
@@ -36,10 +40,11 @@ class ZarrReader(ChunkedReader):
     def _prepare(self) -> None:
         super()._prepare()
         self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._sizes = self._checks if self._bucket is None else RemoteChecks(self._bucket)
 
     def decode(self, path: str, array: ArrayInfo, chunks: NDArray[np.int64]) -> NDArray[Any]:
         """Return the chunks side by side; see `ChunkedReader.decode`."""
-        self._checks.check_sizes(path, array, chunks)
+        self._sizes.check_sizes(path, array, chunks)
         out = np.empty((len(chunks) * array.chunk, *array.shape[1:]), array.dtype)
         opened = self._open(path, array)
         breaks = np.flatnonzero(np.diff(chunks) != 1) + 1
@@ -64,5 +69,11 @@ class ZarrReader(ChunkedReader):
         self._files.read(array.metadata)
         # The pipeline is bound when an array is opened; the setting must not outlive that.
         with _opening, zarr.config.set({"codec_pipeline.path": _PYTHON_PIPELINE}):
-            opened = zarr.open_array(str(self._files.root / path), mode="r", zarr_format=3)
+            where = self._zarr_store()
+            opened = zarr.open_array(where, path=path, mode="r", zarr_format=3)
         return self._arrays.setdefault(path, opened)
+
+    def _zarr_store(self) -> Store:
+        if self._bucket is None:
+            return LocalStore(self._files.root, read_only=True)
+        return BucketStore(self._bucket)

@@ -12,11 +12,13 @@ from zarr.storage import LocalStore
 from zarrs._internal import ChunkItem, CodecPipelineImpl
 
 from dao.errors import CorruptStoreError, DaoWarning
+from dao_backends.cloud.copies import Copies
 from dao_backends.shards import shard_path
 from dao_backends.zarr import ZarrReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -38,7 +40,7 @@ os.register_at_fork(after_in_child=_Process.after_fork)
 
 
 class ZarrsBackend:
-    """Decode with zarrs; the default for local paths."""
+    """Decode with zarrs; in Rust."""
 
     def open(self, path: str, *, memory: int, options: Mapping[str, Any]) -> ZarrsReader:
         """Open the store at a local path."""
@@ -51,34 +53,56 @@ class ZarrsReader(ZarrReader):
     def _prepare(self) -> None:
         super()._prepare()
         self._pipelines: dict[str, CodecPipelineImpl] = {}
+        self._documents: dict[str, bytes] = {}
+        self._copies = None if self._bucket is None else Copies(self._bucket)
 
     def decode(self, path: str, array: ArrayInfo, chunks: NDArray[np.int64]) -> NDArray[Any]:
         """Return the chunks side by side; see `ChunkedReader.decode`."""
         if _Process.forked:
             _warn_once()
             return super().decode(path, array, chunks)
+        out = np.empty((len(chunks) * array.chunk, *array.shape[1:]), array.dtype)
+        if self._copies is not None:
+            with self._copies.of(path, array, chunks) as folder:
+                self._retrieve(self._pipeline_in(folder, array), path, array, chunks, out)
+            return out
         self._checks.check_chunks(path, array, chunks)
-        width = array.shape[1:]
-        out = np.empty((len(chunks) * array.chunk, *width), array.dtype)
-        if out.size:
-            try:
-                self._pipeline(path, array).retrieve_chunks_and_apply_index(
-                    _requests(path, array, chunks), out
-                )
-            except RuntimeError as error:
-                where = self._files.root / path
-                msg = f"{where} cannot be decoded ({error}). Restore it from a copy."
-                raise CorruptStoreError(msg) from error
+        self._retrieve(self._pipeline(path, array), path, array, chunks, out)
         return out
+
+    def _retrieve(
+        self,
+        pipeline: CodecPipelineImpl,
+        path: str,
+        array: ArrayInfo,
+        chunks: NDArray[np.int64],
+        out: NDArray[Any],
+    ) -> None:
+        if not out.size:
+            return
+        try:
+            pipeline.retrieve_chunks_and_apply_index(_requests(path, array, chunks), out)
+        except RuntimeError as error:
+            where = self._files.root / path
+            msg = f"{where} cannot be decoded ({error}). Restore it from a copy."
+            raise CorruptStoreError(msg) from error
 
     def _pipeline(self, path: str, array: ArrayInfo) -> CodecPipelineImpl:
         known = self._pipelines.get(path)
         if known is not None:
             return known
-        metadata = json.loads(self._files.read(array.metadata))
-        store = LocalStore(self._files.root, read_only=True)
-        pipeline = CodecPipelineImpl(json.dumps(metadata), store, validate_checksums=True)
-        return self._pipelines.setdefault(path, pipeline)
+        return self._pipelines.setdefault(path, self._pipeline_in(self._files.root, array))
+
+    def _pipeline_in(self, folder: Path, array: ArrayInfo) -> CodecPipelineImpl:
+        metadata = json.loads(self._document(array))
+        store = LocalStore(folder, read_only=True)
+        return CodecPipelineImpl(json.dumps(metadata), store, validate_checksums=True)
+
+    def _document(self, array: ArrayInfo) -> bytes:
+        known = self._documents.get(array.metadata.path)
+        if known is not None:
+            return known
+        return self._documents.setdefault(array.metadata.path, self._files.read(array.metadata))
 
 
 def _requests(path: str, array: ArrayInfo, chunks: NDArray[np.int64]) -> list[ChunkItem]:

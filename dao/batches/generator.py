@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from dao.backend import CountingReader, Traffic
 from dao.batches.automatic import label_function
 from dao.batches.batch import ArrayBatch, batches, to_numpy
 from dao.batches.budget import Budget
@@ -257,8 +258,13 @@ class Generator:
     # --- stages -------------------------------------------------------------------------------
 
     def _windows(self, spec: BatchSpec, stream: Stream, budget: Budget) -> abc.Generator[Fetched]:
+        before = _traffic(self.store)
         with closing(windows(self.store, spec, stream, budget)) as ahead:
             for fetched in ahead:
+                now = _traffic(self.store)
+                self.stats.requests += now.requests - before.requests
+                self.stats.cache_hits += now.cache_hits - before.cache_hits
+                before = now
                 self.stats.bytes_read += fetched.n_bytes
                 self.stats.chunks_decoded += fetched.n_chunks
                 yield fetched
@@ -304,3 +310,8 @@ class Generator:
     @cached_property
     def _fingerprint(self) -> dict[str, Any]:
         return fingerprint(self)
+
+
+def _traffic(store: Store) -> Traffic:
+    reader = store.reader
+    return reader.traffic() if isinstance(reader, CountingReader) else Traffic()

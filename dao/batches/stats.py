@@ -26,8 +26,11 @@ class Stats:
         Decoded bytes.
     chunks_decoded
         Chunks decoded.
+    requests
+        Requests to a server, for stores at URLs.
     cache_hits
-        Chunks served from a cache instead (no backend of this version has one).
+        Chunks of such stores that were on local disk already. Both are those of the open store:
+        streams that read from it at the same time are counted together.
     """
 
     n_obs: int = 0
@@ -36,6 +39,7 @@ class Stats:
     waited_seconds: float = 0.0
     bytes_read: int = 0
     chunks_decoded: int = 0
+    requests: int = 0
     cache_hits: int = 0
 
     @property
@@ -45,7 +49,10 @@ class Stats:
 
     def __str__(self) -> str:
         share = 100 * self.waited_seconds / self.seconds if self.seconds else 0.0
-        return (
+        text = (
             f"{self.n_obs:,} cells in {self.seconds:.1f} s: {self.cells_per_second:,.0f} cells/s, "
             f"{share:.0f} % of the time waiting for data, {format_bytes(self.bytes_read)} decoded"
         )
+        if self.requests or self.cache_hits:
+            text += f", {self.requests:,} requests, {self.cache_hits:,} chunks out of the cache"
+        return text

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dao.cli.terminal import bytes_on_disk
+from dao.remote.url import is_url
 
 if TYPE_CHECKING:
     from dao.format.manifest import DatasetInfo
     from dao.store import Store
 
-__all__ = ["describe"]
+__all__ = ["describe", "stored_bytes"]
 
 _FIRST_CATEGORIES = 10
 
@@ -48,15 +49,32 @@ def describe(path: str) -> dict[str, Any]:
         "created_by": manifest.created_by,
         "profile": manifest.profile,
         "n_obs": manifest.n_obs,
-        "bytes": bytes_on_disk(Path(path)),
+        "bytes": stored_bytes(store),
         "feature_spaces": {s.organism: s.n_vars for s in manifest.feature_spaces},
-        "datasets": [_dataset(Path(path), d) for d in manifest.datasets],
+        "datasets": [_dataset(path, d) for d in manifest.datasets],
         "obs_columns": {name: _column(store, name) for name in manifest.obs_columns},
         "history": [dict(h) for h in manifest.history],
     }
 
 
-def _dataset(root: Path, dataset: DatasetInfo) -> dict[str, Any]:
+def stored_bytes(store: Store) -> int:
+    """Return the size of a store: of the files in its folder, or at a URL of those in use."""
+    if not is_url(store.path):
+        return bytes_on_disk(Path(store.path))
+    manifest = store.manifest
+    tables = [manifest.vocabulary.size, *(s.file.size for s in manifest.feature_spaces)]
+    return sum(tables) + sum(_bytes_of(store.path, d) for d in manifest.datasets)
+
+
+def _bytes_of(path: str, dataset: DatasetInfo) -> int:
+    if not is_url(path):
+        return bytes_on_disk(Path(path) / dataset.path)
+    arrays = [a for m in dataset.matrices.values() for a in m.arrays.values()]
+    small = sum(f.size for f in dataset.files) + sum(a.metadata.size for a in arrays)
+    return small + sum(size for a in arrays for size in a.shard_sizes)
+
+
+def _dataset(path: str, dataset: DatasetInfo) -> dict[str, Any]:
     x = dataset.matrices["X"]
     return {
         "id": dataset.id,
@@ -72,7 +90,7 @@ def _dataset(root: Path, dataset: DatasetInfo) -> dict[str, Any]:
         "obsm": dataset.obsm,
         "shuffled": dataset.shuffled,
         "cluster_by": list(dataset.cluster_by),
-        "bytes": bytes_on_disk(root / dataset.path),
+        "bytes": _bytes_of(path, dataset),
     }
 
 

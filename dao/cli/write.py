@@ -141,7 +141,8 @@ def _asked(
 def _summarise(store: Store, seconds: float) -> None:
     from rich.text import Text
 
-    from dao.cli.terminal import bytes_on_disk, console, printable
+    from dao.cli.describe import stored_bytes
+    from dao.cli.terminal import console, printable
     from dao.format.names import UNKNOWN_ORGANISM
     from dao.sizes import format_bytes
 
@@ -155,7 +156,7 @@ def _summarise(store: Store, seconds: float) -> None:
     for space in manifest.feature_spaces:
         known = space.organism != UNKNOWN_ORGANISM
         lines.append(f"{space.organism if known else 'no organism'}: {space.n_vars:,} features")
-    size = format_bytes(bytes_on_disk(Path(store.path)))
+    size = format_bytes(stored_bytes(store))
     lines.append(f"{size} on disk, written in {seconds:.1f} s")
     body = "".join(f"\n  {printable(line)}" for line in lines)
     console().print(Text.assemble((printable(store.path), "bold"), body), soft_wrap=True)

@@ -11,6 +11,7 @@ from dao.errors import RecipeError
 from dao.recipe.check import OPTIONS, Problems, check_recipe, usable_entries
 from dao.recipe.features import expand_features
 from dao.recipe.sources import expand_sources
+from dao.remote.url import is_url
 
 if TYPE_CHECKING:
     import os
@@ -35,7 +36,7 @@ class Recipe:
         Further arguments of `dao.write_store`.
     """
 
-    store: Path | None
+    store: Path | str | None
     sources: tuple[Source, ...]
     options: Mapping[str, Any]
 
@@ -76,7 +77,8 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     sources = expand_sources(usable_entries(content, problems), path.parent, problems)
     problems.raise_if_any()
     store = content.get("store")
-    return Recipe(None if store is None else path.parent / store, tuple(sources), options)
+    where = store if store is None or is_url(store) else path.parent / store
+    return Recipe(where, tuple(sources), options)
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -24,10 +24,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["LOCK_NAME", "check_target", "commit", "garbage", "named", "remove_all", "write_lock"]
+__all__ = [
+    "LOCK_NAME",
+    "ROOMS",
+    "check_target",
+    "commit",
+    "garbage",
+    "named",
+    "remove_all",
+    "write_lock",
+]
 
 LOCK_NAME = ".dao-write.lock"
-_ROOMS = ("datasets", "features", "generations", "obs")
+ROOMS = ("datasets", "features", "generations", "obs")
 
 
 @contextmanager
@@ -78,7 +87,7 @@ def commit(root: Path, manifest: Manifest) -> None:
     for path in _new_files(root, manifest):
         _fsync(path)
     _keep(root, manifest.generation, content)
-    for folder in [root, *(p for r in _ROOMS for p in (root / r).rglob("*") if p.is_dir())]:
+    for folder in [root, *(p for r in ROOMS for p in (root / r).rglob("*") if p.is_dir())]:
         _fsync(folder)
     staged = root / f".{MANIFEST_NAME}.new"
     staged.write_bytes(content)
@@ -99,7 +108,7 @@ def garbage(root: Path, manifest: Manifest | None, *, old_generations: bool = Fa
         earlier = [g for g in kept_generations(root) if g < manifest.generation]
         for generation in (g for g in earlier if is_held(root, g)):
             keep |= named(read_manifest(root, generation))
-    for room in _ROOMS:
+    for room in ROOMS:
         found.extend(
             path
             for path in sorted((root / room).glob("*"))
@@ -161,7 +170,7 @@ def check_target(root: Path, mode: str) -> None:
             )
             raise StoreExistsError(msg)
         return
-    strangers = [p.name for p in root.iterdir() if p.name not in {*_ROOMS, LOCK_NAME}]
+    strangers = [p.name for p in root.iterdir() if p.name not in {*ROOMS, LOCK_NAME}]
     strangers = [n for n in strangers if n != f".{MANIFEST_NAME}.new"]
     if strangers:
         msg = (
@@ -190,7 +199,7 @@ def _undo(root: Path, *, created: bool) -> None:
     remove_all(garbage(root, manifest))
     (root / LOCK_NAME).unlink(missing_ok=True)
     if manifest is None:
-        for room in _ROOMS:
+        for room in ROOMS:
             shutil.rmtree(root / room, ignore_errors=True)
         if created:
             shutil.rmtree(root, ignore_errors=True)

@@ -84,7 +84,7 @@ def write_generation(plan: WritePlan, before: Manifest | None, report: ProgressR
 def _write_dataset(
     job: Job, shop: Workshop, study: Study, space: pd.Index, advance: Callable[[int], None]
 ) -> DatasetInfo:
-    path = f"datasets/{dataset_folder(study.id, job.generation)}"
+    path = f"datasets/{dataset_folder(study.id + job.token, job.generation)}"
     group = write_group(job.root, path, {"dao": {"id": study.id}})
     for container in sorted({n.partition("/")[0] for n in job.matrices}):
         attributes = {"encoding-type": "dict", "encoding-version": "0.1.0"}
@@ -154,7 +154,7 @@ def _write_spaces(job: Job, tables: Mapping[str, pd.DataFrame]) -> tuple[Feature
         while slug in taken:
             slug += "_"
         taken.add(slug)
-        path = f"features/{slug}-{job.generation}.parquet"
+        path = f"features/{slug}{job.token}-{job.generation}.parquet"
         spaces.append(FeatureSpaceInfo(organism, len(table), write_table(job.root, path, table)))
     return tuple(spaces)
 
@@ -167,7 +167,7 @@ def _write_vocabulary(job: Job, categories: Mapping[str, Sequence[str]]) -> File
         },
         dtype=object,
     )
-    path = f"obs/vocabulary-{job.generation}.parquet"
+    path = f"obs/vocabulary{job.token}-{job.generation}.parquet"
     return write_table(job.root, path, table)
 
 

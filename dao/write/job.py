@@ -25,7 +25,10 @@ MODES = ("create", "append", "replace", "overwrite")
 
 @dataclass(frozen=True)
 class Job:
-    """What is the same for all datasets of one call."""
+    """What is the same for all datasets of one call.
+
+    ``token`` becomes part of the names of what is new, where other writers cannot be locked out.
+    """
 
     root: Path
     generation: int
@@ -38,6 +41,7 @@ class Job:
     profile: str
     memory: int
     mode: str
+    token: str = ""
 
 
 def make_job(
@@ -53,6 +57,7 @@ def make_job(
     profile: str = "fast",
     memory: int | str = "2GiB",
     mode: str = "create",
+    token: str = "",
 ) -> Job:
     """Check the arguments of `dao.write_store`, as far as they need no source.
 
@@ -86,6 +91,7 @@ def make_job(
         profile=profile,
         memory=parse_bytes(memory),
         mode=mode,
+        token=token,
     )
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dao.directory import parquet_footer_sha256
 from dao.errors import ObsTypeError
+from dao.files import parquet_footer_sha256
 from dao.format.manifest import ColumnInfo, ObsInfo
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
 from dao.write.encode import file_info

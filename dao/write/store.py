@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dao.errors import ArgumentError
+from dao.remote.url import is_url
 from dao.write.job import make_job
+from dao.write.remote import staged
 from dao.write.run import plan_sources, write_sources
 from dao.write.source import normalise_sources
 
@@ -47,7 +49,8 @@ def write_store(
     Parameters
     ----------
     path
-        Folder of the store.
+        Folder of the store, or its URL: ``s3://``, ``gs://`` or ``az://`` (extra ``cloud``). For a
+        URL everything new is written to the folder of temporary files first.
     sources
         An AnnData, a path (.h5ad, anndata .zarr, 10x .h5), a `dao.Source`, or a list or dict
         (id -> any of these). Files are read piece by piece, never whole.
@@ -88,8 +91,10 @@ def write_store(
     mode
         ``"create"`` refuses an existing store, ``"append"`` adds datasets to it, ``"replace"``
         puts datasets in the place of those with the same ids, ``"overwrite"`` begins anew.
-    client, storage_options
-        For writing on a cluster and to URLs; not in this version.
+    client
+        For writing on a cluster; not in this version.
+    storage_options
+        For URLs, as in `dao.load_store`.
     progress
         Show a progress bar on a terminal.
 
@@ -110,24 +115,31 @@ def write_store(
     >>> store.shape
     (3, 3)
     """
-    job = make_job(
-        _check_path(path, client, storage_options),
-        layers=layers,
-        obsm=obsm,
-        obs_columns=obs_columns,
-        obs_schema=obs_schema,
-        shuffle=shuffle,
-        cluster_by=cluster_by,
-        seed=seed,
-        profile=profile,
-        memory=memory,
-        mode=mode,
-    )
+    options: dict[str, Any] = {
+        "layers": layers,
+        "obsm": obsm,
+        "obs_columns": obs_columns,
+        "obs_schema": obs_schema,
+        "shuffle": shuffle,
+        "cluster_by": cluster_by,
+        "seed": seed,
+        "profile": profile,
+        "memory": memory,
+        "mode": mode,
+    }
+    _check_path(path, client, storage_options)
     given = normalise_sources(sources, organism=organism, layer=layer, feature_key=feature_key)
-    write_sources(job, given, features, progress=progress)
     from dao.load import load_store
 
-    return load_store(job.root)
+    if not is_url(path):
+        write_sources(make_job(Path(path), **options), given, features, progress=progress)
+        return load_store(path)
+    make_job(Path(), **options)  # what is wrong is told before anything is asked for
+    with staged(str(path), storage_options, mode) as staging:
+        job = make_job(staging.root, **options, token=staging.token)
+        write_sources(job, given, features, progress=progress)
+        staging.publish(replace=mode == "overwrite")
+    return load_store(path, storage_options=storage_options)
 
 
 def plan_store(
@@ -138,6 +150,7 @@ def plan_store(
     features: Any = "outer",
     feature_key: str | None = None,
     layer: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> WritePlan:
     """Return what `write_store` would write with the same arguments; nothing is written.
@@ -147,21 +160,24 @@ def plan_store(
     dao.errors.DaoError
         For everything that would stop the write before matrices are read.
     """
-    job = make_job(_check_path(path, None, None), **options)
+    _check_path(path, None, storage_options)
     given = normalise_sources(sources, organism=organism, layer=layer, feature_key=feature_key)
-    return plan_sources(job, given, features)
+    if not is_url(path):
+        return plan_sources(make_job(Path(path), **options), given, features)
+    make_job(Path(), **options)
+    with staged(str(path), storage_options, options.get("mode", "create")) as staging:
+        return plan_sources(make_job(staging.root, **options), given, features)
 
 
 def _check_path(
     path: str | os.PathLike[str], client: Any, storage_options: Mapping[str, Any] | None
-) -> Path:
+) -> None:
     if client is not None:
         msg = "client= (writing on a cluster) is not in this version; leave it out."
         raise ArgumentError(msg)
     if not isinstance(path, str | os.PathLike) or not str(path):
         msg = f"A store is written to a path, not to {path!r}."
         raise ArgumentError(msg)
-    if "://" in str(path) or storage_options:
-        msg = f"{path}: this version writes to local folders only. Write there and copy the store."
+    if storage_options and not is_url(path):
+        msg = f"{path} is no URL: leave out storage_options=."
         raise ArgumentError(msg)
-    return Path(path)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
 
 import dao
 from dao import backend as registry
+from dao.backend import find_backend
 from dao.errors import MissingExtraError, UnknownBackendError
 from dao.testing import BackendContract
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import anndata as ad
+
+    from dao.backend import Reader
 
 THIRD_PARTY = '''
 import anndata as ad
@@ -98,6 +101,42 @@ class TestZarrs(BackendContract):
     backend_name = "zarrs"
 
 
+class OverHttp(BackendContract):
+    """The contract with the store behind a web server."""
+
+    server: ClassVar[Any]
+    cached = False
+
+    @pytest.fixture(autouse=True)
+    def _served(self, web_server: Any, tmp_path: Path) -> None:
+        type(self).server = web_server
+        self.cache_dir = tmp_path / "cache"
+
+    def open_reader(self, path: Path, memory: int = 1 << 30) -> Reader:
+        options = {"cache_dir": str(self.cache_dir)} if self.cached else {}
+        url = self.server.url(path)
+        return find_backend(self.backend_name).open(url, memory=memory, options=options)
+
+
+class TestCloud(OverHttp):
+    """The default for URLs."""
+
+    backend_name = "cloud"
+    cached = True
+
+
+class TestZarrOverHttp(OverHttp):
+    """zarr-python at a URL."""
+
+    backend_name = "zarr"
+
+
+class TestZarrsOverHttp(OverHttp):
+    """Rust at a URL."""
+
+    backend_name = "zarrs"
+
+
 @pytest.fixture(scope="module")
 def third_party(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A distribution that registers a good backend, a broken one and one that lacks a package."""
@@ -149,7 +188,9 @@ def test_third_party_streams_the_same(
 
 @pytest.mark.usefixtures("third_party")
 def test_backends_that_cannot_be_used(
-    write: Callable[..., dao.Store], make_study: Callable[..., ad.AnnData]
+    write: Callable[..., dao.Store],
+    make_study: Callable[..., ad.AnnData],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A broken plugin, a missing package, no backend at all and a typing error say so."""
     path = write(make_study()).path
@@ -161,6 +202,7 @@ def test_backends_that_cannot_be_used(
         dao.load_store(path, backend="empty")
     with pytest.raises(UnknownBackendError, match=r"Did you mean .*'zarrs'"):
         dao.load_store(path, backend="zars")
+    monkeypatch.setitem(registry._EXTRAS, "absent", "cloud")
     with pytest.raises(MissingExtraError, match=r"dao-store\[cloud\]"):
-        dao.load_store(path, backend="cloud")
+        dao.load_store(path, backend="absent")
     assert {"local", "zarr", "zarrs", "plain"} <= set(registry.available_backends())

@@ -1,0 +1,161 @@
+"""Where the files of a store are: in a local folder. `dao.remote.files` has them at a URL."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from dao.errors import CorruptStoreError, StorageError, StoreNotFoundError
+from dao.format.manifest import MANIFEST_NAME, Manifest
+from dao.generations import Hold, read_manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from dao.format.manifest import FileInfo
+
+__all__ = ["REPAIR", "LocalFiles", "StoreFiles", "parquet_footer_sha256"]
+
+_MANY_ROWS = 1 << 20
+
+REPAIR = "Restore it from a copy, or write the store again; `dao validate` lists all damage."
+
+
+class StoreFiles(Protocol):
+    """The bytes of a store's small files, wherever they are.
+
+    Attributes
+    ----------
+    root
+        What names the store in messages; ``root / path`` names a file of it.
+    """
+
+    root: Any
+
+    def manifest(self) -> Manifest:
+        """Return the manifest; its files stay as long as this object lives, where that is known.
+
+        Raises
+        ------
+        dao.errors.StoreNotFoundError
+            If there is none.
+        """
+
+    def read(self, info: FileInfo) -> bytes:
+        """Return a whole file, not checked.
+
+        Raises
+        ------
+        dao.errors.CorruptStoreError
+            If it is missing.
+        dao.errors.StorageError
+            If it cannot be read.
+        """
+
+    def columns(self, info: FileInfo, footer_sha256: str, names: list[str] | None) -> pa.Table:
+        """Return columns of a parquet file whose pages have checksums; all if None.
+
+        Raises
+        ------
+        dao.errors.CorruptStoreError
+            If its footer is not the one that was written.
+        OSError, pyarrow.ArrowException
+            If a page is damaged.
+        """
+
+
+class LocalFiles:
+    """Files in a local folder, of the current generation or an earlier one."""
+
+    def __init__(self, root: Path, generation: int | None = None) -> None:
+        self.root, self._generation = root, generation
+        self._hold: Hold | None = None
+
+    def manifest(self) -> Manifest:
+        """Return the manifest."""
+        manifest, self._hold = _held_manifest(self.root, self._generation)
+        return manifest
+
+    def read(self, info: FileInfo) -> bytes:
+        """Return a whole file, not checked."""
+        try:
+            return (self.root / info.path).read_bytes()
+        except FileNotFoundError as error:
+            msg = f"{self.root / info.path} is missing. {REPAIR}"
+            raise CorruptStoreError(msg) from error
+        except OSError as error:
+            msg = f"{self.root / info.path} cannot be read: {error.strerror}."
+            raise StorageError(msg) from error
+
+    def columns(self, info: FileInfo, footer_sha256: str, names: list[str] | None) -> pa.Table:
+        """Return columns of a parquet file whose pages have checksums."""
+        path = self.root / info.path
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError as error:
+            msg = f"{path} is missing. {REPAIR}"
+            raise CorruptStoreError(msg) from error
+        if size != info.size or parquet_footer_sha256(path) != footer_sha256:
+            msg = f"{path} is not the file that was written. {REPAIR}"
+            raise CorruptStoreError(msg)
+        return _read_columns(path, names)
+
+
+def _read_columns(path: Path, names: list[str] | None) -> pa.Table:
+    """Read columns whose pages are checked; those of many rows in several threads."""
+    with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
+        if file.metadata.num_rows < _MANY_ROWS:
+            return file.read(columns=names, use_threads=False)
+    options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+    checked = ds.ParquetFileFormat(default_fragment_scan_options=options)
+    # Unlike `ParquetFile`, this reads the row groups of one column at the same time.
+    return ds.dataset(path, format=checked).to_table(columns=names)
+
+
+def parquet_footer_sha256(path: Path) -> str:
+    """Return the SHA-256 of a parquet file's footer, its length and the closing magic."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 8))
+        length = int.from_bytes(file.read(4), "little") + 8
+        file.seek(max(0, size - length))
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def _held_manifest(root: Path, generation: int | None) -> tuple[Manifest, Hold]:
+    """Return a manifest, and the claim to its files."""
+    while True:
+        content = _read_manifest(root)
+        manifest = Manifest.from_json(content, str(root / MANIFEST_NAME))
+        if generation not in {None, manifest.generation}:
+            earlier = read_manifest(root, int(generation or 0))
+            return earlier, Hold(root, earlier.generation)
+        hold = Hold(root, manifest.generation)
+        # In between another generation may have come, and the files of this one may have gone.
+        if _read_manifest(root) == content:
+            return manifest, hold
+
+
+def _read_manifest(root: Path) -> bytes:
+    try:
+        return (root / MANIFEST_NAME).read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if not root.exists():
+            hint = "there is nothing at this path"
+        elif root.is_file():
+            hint = "this is a file; a store is a folder (write one with dao.write_store)"
+        elif (root / ".dao-write.lock").exists():
+            hint = "a write into this folder was begun and not finished; run it again"
+        else:
+            hint = f"this folder has no {MANIFEST_NAME}"
+        msg = f"{root} is not a dao store: {hint}."
+        raise StoreNotFoundError(msg) from error
+    except OSError as error:
+        msg = f"{root / MANIFEST_NAME} cannot be read: {error.strerror}."
+        raise StorageError(msg) from error

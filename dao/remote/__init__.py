@@ -1,0 +1,1 @@
+"""Stores at URLs: reading and writing objects through obstore."""

@@ -1,0 +1,239 @@
+"""The objects of one store at a URL: many read at a time, written one by one."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from dao.errors import StorageError, StoreBusyError
+from dao.remote.options import open_object_store
+from dao.remote.problems import explained, is_conflict
+from dao.remote.url import StoreUrl, parse_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from dao.remote.helper import Helper
+
+__all__ = ["Bucket", "Range", "at_once"]
+
+T = TypeVar("T")
+
+# Requests under way at a time: enough to hide what each one waits.
+_AT_ONCE = 48
+
+
+class Range(NamedTuple):
+    """Bytes ``start`` to ``stop`` of an object; all of it if ``stop`` is None."""
+
+    path: str
+    start: int = 0
+    stop: int | None = None
+
+
+class _Process:
+    """Threads of this process, and whether it lost those of the library in a fork."""
+
+    threads: ThreadPoolExecutor | None = None
+    used = False
+    forked = False
+
+    @classmethod
+    def pool(cls) -> ThreadPoolExecutor:
+        if cls.threads is None:
+            cls.threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="dao-network")
+        return cls.threads
+
+    @classmethod
+    def after_fork(cls) -> None:
+        cls.threads, cls.forked = None, cls.used
+
+
+os.register_at_fork(after_in_child=_Process.after_fork)
+
+
+def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """Call every function, each of which waits for the network; the results are in order.
+
+    Raises
+    ------
+    BaseException
+        What the first of them raised.
+    """
+    if len(calls) < 2:
+        return [call() for call in calls]
+    running = [_Process.pool().submit(call) for call in calls]
+    wait(running, return_when=FIRST_EXCEPTION)
+    # After an error nothing new is begun, and nothing goes on behind the back of who handles it.
+    for future in running:
+        future.cancel()
+    wait(running)
+    failed = [f for f in running if not f.cancelled() and f.exception() is not None]
+    return [future.result() for future in failed or running]
+
+
+class Bucket:
+    """The folder of a store on an object store or web server.
+
+    May be used by several threads, pickled to other processes, and in a forked child, where a
+    helper process makes the requests.
+
+    Parameters
+    ----------
+    url
+        Of the store.
+    options
+        ``storage_options`` as the user gave them.
+
+    Attributes
+    ----------
+    requests
+        Requests for data made so far, repeated ones counted once.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
+        self.root: StoreUrl = parse_url(url)
+        self.options = dict(options or {})
+        self._reset()
+        self._open()  # an option that does not exist is told at once
+
+    def _reset(self) -> None:
+        self._store: Any = None
+        self._helper: Helper | None = None
+        self._lock = threading.Lock()
+        self.requests = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"root": self.root, "options": self.options}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._reset()
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def read(self, path: str) -> bytes:
+        """Return a whole object.
+
+        Raises
+        ------
+        dao.remote.problems.MissingObjectError
+            If it is not there.
+        dao.errors.StorageError
+            If it cannot be read.
+        """
+        return self.ranges([Range(path)])[0]
+
+    def ranges(self, wanted: Sequence[Range]) -> list[bytes]:
+        """Return many ranges, one request each, many at a time; errors as those of `read`."""
+        with self._lock:
+            self.requests += len(wanted)
+        if _Process.forked:
+            return self._helped().ranges(wanted)
+        return at_once([partial(self._range, one) for one in wanted])
+
+    def each(self, wanted: Sequence[Range], use: Callable[[int, bytes], None]) -> None:
+        """Call ``use(number, content)`` for each range as it comes, in several threads."""
+        if _Process.forked:
+            for number, content in enumerate(self.ranges(wanted)):
+                use(number, content)
+            return
+        calls = [partial(self._used, number, one, use) for number, one in enumerate(wanted)]
+        at_once(calls)
+
+    def _used(self, number: int, wanted: Range, use: Callable[[int, bytes], None]) -> None:
+        use(number, self.ranges([wanted])[0])
+
+    def size(self, path: str) -> int:
+        """Return the bytes of an object; errors as those of `read`."""
+        if _Process.forked:
+            return self._helped().size(path)
+        return int(self._try(path, "read", lambda store: store.head(path)["size"]))
+
+    def _range(self, wanted: Range) -> bytes:
+        path, start, stop = wanted
+
+        def get(store: Any) -> bytes:
+            if stop is None:
+                return bytes(store.get(path).bytes())
+            return bytes(store.get_range(path, start=start, end=stop))
+
+        return self._try(path, "read", get)
+
+    def read_versioned(self, path: str) -> tuple[bytes, Mapping[str, Any]]:
+        """Return a whole object, and what `put_if` needs to replace it."""
+
+        def get(store: Any) -> tuple[bytes, Mapping[str, Any]]:
+            got = store.get(path)
+            meta = got.meta
+            version = {name: meta[name] for name in ("e_tag", "version") if meta[name]}
+            return bytes(got.bytes()), version
+
+        return self._try(path, "read", get)
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def put(self, path: str, file: Path) -> None:
+        """Upload a file."""
+        self._try(path, "written", lambda store: store.put(path, file))
+
+    def put_if(self, path: str, content: bytes, before: Mapping[str, Any] | None) -> None:
+        """Upload an object if it is still what it was; None: if there is none.
+
+        Raises
+        ------
+        dao.errors.StoreBusyError
+            If another writer was faster.
+        """
+        mode: Any = "create" if before is None else dict(before)
+        self._try(path, "written", lambda store: store.put(path, content, mode=mode))
+
+    def names(self, prefix: str) -> list[str]:
+        """Return the objects of a folder, at any depth."""
+
+        def names(store: Any) -> list[str]:
+            return [meta["path"] for some in store.list(prefix) for meta in some]
+
+        return self._try(prefix, "read", names)
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Remove objects, as far as they are there."""
+        if paths:
+            self._try(paths[0], "written", lambda store: store.delete(list(paths)))
+
+    # --- the library --------------------------------------------------------------------------
+
+    def object_store(self) -> Any:
+        """Return the object store of obstore; not to be used in a forked child."""
+        return self._open()
+
+    def _open(self) -> Any:
+        with self._lock:
+            if self._store is None:
+                self._store = open_object_store(self.root, self.options)
+            return self._store
+
+    def _try(self, path: str, doing: str, function: Callable[[Any], T]) -> T:
+        if _Process.forked:
+            msg = f"{self.root / path} cannot be {doing} in a forked process. Start it by spawn."
+            raise StorageError(msg)
+        _Process.used = True
+        try:
+            return function(self._open())
+        except Exception as error:  # noqa: BLE001 - the library raises many kinds
+            if is_conflict(error):
+                msg = f"{self.root} was written by another process meanwhile. Try again."
+                raise StoreBusyError(msg) from None
+            raise explained(error, self.root / path, doing) from None
+
+    def _helped(self) -> Helper:
+        from dao.remote.helper import Helper
+
+        with self._lock:
+            if self._helper is None or self._helper.pid != os.getpid():
+                self._helper = Helper(str(self.root), self.options)
+            return self._helper

@@ -1,0 +1,99 @@
+"""From ``storage_options`` to an object store of obstore."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dao.backend import missing_extra
+from dao.errors import ArgumentError
+from dao.remote.problems import explained
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dao.remote.url import StoreUrl
+
+__all__ = ["open_object_store"]
+
+# Failed requests are repeated with growing pauses, up to the deadline.
+_RETRIES = {"max_retries": 8, "retry_timeout": timedelta(seconds=60)}
+_ENDPOINTS = ("endpoint", "endpoint_url", "aws_endpoint", "aws_endpoint_url", "azure_endpoint")
+
+
+def open_object_store(url: StoreUrl, options: Mapping[str, Any]) -> Any:
+    """Return the object store whose root is the folder of a dao store; nothing is requested yet.
+
+    Parameters
+    ----------
+    options
+        Those of obstore for the service; ``client_options`` and ``retry_config`` also; for S3
+        ``profile``.
+
+    Raises
+    ------
+    dao.errors.MissingExtraError
+        If obstore is not installed.
+    dao.errors.ArgumentError
+        If there is no such option.
+    """
+    try:
+        import obstore.store
+    except ImportError as error:
+        msg = f"{url.text.partition('://')[0]}://"
+        raise missing_extra(msg, "cloud", error) from error
+    given = dict(options)
+    client = dict(given.pop("client_options", None) or {})
+    if _is_plain(url, given):
+        client.setdefault("allow_http", True)
+    retries = {**_RETRIES, **(given.pop("retry_config", None) or {})}
+    if url.service == "s3":
+        profile = _profile(given)
+        given.update(profile)
+    # Which options there are depends on the service, which types cannot tell.
+    from_url: Any = obstore.store.from_url
+    try:
+        return from_url(str(url), client_options=client or None, retry_config=retries, **given)
+    except Exception as error:  # noqa: BLE001 - the library raises many kinds
+        raise explained(error, url) from None
+
+
+def _is_plain(url: StoreUrl, given: Mapping[str, Any]) -> bool:
+    """Whether the user named a server without encryption."""
+    named = [str(url), *(str(given.get(name, "")) for name in _ENDPOINTS)]
+    if url.service == "s3":
+        named += [os.environ.get(name, "") for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")]
+    return any(name.startswith("http://") for name in named)
+
+
+def _profile(given: dict[str, Any]) -> dict[str, Any]:
+    """Return what obstore needs for a profile of the AWS configuration, where one is wanted.
+
+    obstore reads the environment and asks the machine that it runs on; profiles, and with them
+    single sign-on and roles, are boto3's.
+    """
+    name = given.pop("profile", None) or os.environ.get("AWS_PROFILE")
+    told = any("key" in k or "token" in k or k == "skip_signature" for k in given)
+    told = told or "credential_provider" in given or "AWS_ACCESS_KEY_ID" in os.environ
+    shared = Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")).expanduser()
+    if name is None and (told or not shared.is_file()):
+        return {}
+    try:
+        import boto3
+        from obstore.auth.boto3 import Boto3CredentialProvider
+    except ImportError as error:
+        if name is None:
+            return {}
+        msg = f"profile {name!r} of AWS"
+        raise missing_extra(msg, "cloud", error) from error
+    try:
+        session = boto3.Session(profile_name=name)
+        found: dict[str, Any] = {"credential_provider": Boto3CredentialProvider(session)}
+    except Exception as error:  # what boto3 raises says what is in which file
+        msg = f"The AWS profile {name or 'default'!r} has no credentials, or does not exist."
+        raise ArgumentError(msg) from error
+    if session.region_name and "region" not in given:
+        found["region"] = session.region_name
+    return found
