@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dao.backend import find_backend
+from dao.backend import SourcesBackend, find_backend
 from dao.errors import ArgumentError, UnknownColumnError, near_matches
 from dao.features import FeatureTables
 from dao.format.obs_schema import VIRTUAL_COLUMNS
@@ -15,7 +16,7 @@ from dao.sizes import parse_bytes
 from dao.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from dao.backend import Backend, Reader
 
 __all__ = ["load_store"]
 
@@ -23,7 +24,7 @@ _LOCAL = {"auto", "local", "zarr", "zarrs"}
 
 
 def load_store(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Sequence[Any] | Mapping[str, Any],
     backend: str = "auto",
     *,
     columns: Sequence[str] | None = None,
@@ -36,10 +37,12 @@ def load_store(
     Parameters
     ----------
     path
-        The folder that `dao.write_store` wrote.
+        The folder that `dao.write_store` wrote. For ``backend="h5ad"`` a folder, pattern or list of
+        ``.h5ad`` files, or a dict of them by dataset id.
     backend
         What decodes: ``"local"`` (compiled loops, the default for local folders), ``"zarrs"``
-        (Rust), ``"zarr"`` (zarr-python alone), or the name of an installed third-party backend.
+        (Rust), ``"zarr"`` (zarr-python alone), or the name of an installed third-party backend;
+        ``"h5ad"`` reads files that were not converted.
     columns
         obs columns to offer; all if None.
     memory
@@ -65,9 +68,13 @@ def load_store(
     """
     name = "local" if backend == "auto" else backend
     decoder = find_backend(name)
-    location = _location(path, storage_options, any_url=backend not in _LOCAL)
     budget = parse_bytes(memory)
-    opened = decoder.open(location, memory=budget, options=backend_options)
+    if isinstance(path, str) or not isinstance(path, Sequence | Mapping):
+        location = _location(path, storage_options, any_url=backend not in _LOCAL)
+        opened = decoder.open(location, memory=budget, options=backend_options)
+    else:
+        location = "several files"
+        opened = _open_sources(decoder, name, path, budget, backend_options)
     manifest = opened.manifest()
     known = {*manifest.obs_columns, *VIRTUAL_COLUMNS}
     columns = [columns] if isinstance(columns, str) else columns
@@ -89,6 +96,19 @@ def load_store(
         name,
         budget,
     )
+
+
+def _open_sources(
+    backend: Backend,
+    name: str,
+    sources: Sequence[Any] | Mapping[str, Any],
+    memory: int,
+    options: Mapping[str, Any],
+) -> Reader:
+    if not isinstance(backend, SourcesBackend):
+        msg = f"Backend {name!r} opens one store; several .h5ad files are for backend='h5ad'."
+        raise ArgumentError(msg)
+    return backend.open_sources(sources, memory=memory, options=options)
 
 
 def _location(path: object, storage_options: Mapping[str, Any] | None, *, any_url: bool) -> str:
