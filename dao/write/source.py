@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dao.errors import ArgumentError, DatasetIdError, SourceError
 from dao.format.names import check_dataset_id
+from dao.write import sfaira
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -26,8 +27,8 @@ class Source:
     Parameters
     ----------
     path
-        An ``.h5ad`` file, an anndata ``.zarr`` folder, a 10x Cell Ranger ``.h5`` file, or an
-        AnnData in memory.
+        An ``.h5ad`` file, an anndata ``.zarr`` folder, a 10x Cell Ranger ``.h5`` file, a store or
+        dataset that sfaira wrote, or an AnnData in memory.
     id
         Name of the dataset in the store; the file name without its suffix if not given.
     organism
@@ -104,6 +105,7 @@ def normalise_sources(
     if not named:
         msg = "There are no sources to write. Give a path, an AnnData, or a list or dict of them."
         raise SourceError(msg)
+    named = [one for source in named for one in each_dataset(source)]
     result = [
         replace(
             source,
@@ -116,6 +118,29 @@ def normalise_sources(
     ]
     check_unique([str(s.id) for s in result])
     return result
+
+
+def each_dataset(source: Source) -> list[Source]:
+    """Return the datasets of a store that sfaira wrote, or any other source by itself.
+
+    Raises
+    ------
+    dao.errors.ArgumentError
+        If one id was given to several datasets.
+    """
+    if not isinstance(source.path, str | os.PathLike) or not Path(source.path).is_dir():
+        return [source]
+    path = Path(source.path)
+    if sfaira.is_dataset(path):
+        return [source if source.id is not None else replace(source, id=sfaira.dataset_id(path))]
+    found = sfaira.datasets_of(path)
+    if found and source.id is not None:
+        msg = (
+            f"{path} is a store of {len(found)} datasets with ids of their own: leave out "
+            f"{source.id!r}, or give the folder of one dataset."
+        )
+        raise ArgumentError(msg)
+    return [replace(source, path=p, id=sfaira.dataset_id(p)) for p in found] or [source]
 
 
 def check_unique(ids: Sequence[str]) -> None:

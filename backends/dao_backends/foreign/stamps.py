@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Stamp"]
 
-# What holds the cells of a study that is a folder; the many files of its chunks are not watched.
-_WATCHED = ("zarr/X/.zarray", "zarr.json", ".zgroup", ".zattrs", "parquet/obs.parquet")
+# What tells of changes in a study that is a folder: its small files, and the folder of its many
+# chunks, which is another one when a chunk comes or goes.
+_WATCHED = ("zarr/X", "zarr/X/.zarray", "X/data", "zarr.json", ".zgroup", "parquet/obs.parquet")
 
 
 class Stamp:
