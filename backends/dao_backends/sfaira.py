@@ -29,7 +29,7 @@ class SfairaBackend:
         place = Path(path)
         if not place.is_dir() or not (is_dataset(place) or datasets_of(place)):
             what = (
-                "is no folder" if not place.is_dir() else "has no dataset with zarr/ and parquet/"
+                "is no folder" if not place.is_dir() else "has no datasets with zarr/X and parquet/"
             )
             msg = f"{path} is not a store that sfaira wrote: it {what}."
             raise StoreNotFoundError(msg)

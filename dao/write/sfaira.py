@@ -1,8 +1,9 @@
 """Datasets that sfaira wrote (0.3.0 to 0.3.13): dense Zarr v2, Parquet and a pickle.
 
 The layout is that of ``write_dao`` in sfaira (theislab/sfaira, sfaira/data/store/io/io_dao.py): a
-store is a folder of datasets, each with ``zarr/X``, ``parquet/obs.parquet``, ``parquet/var.parquet``
-and ``pickle/uns.pickle``. A chunk without a file holds the fill value, as Zarr says.
+store is a folder of datasets, each with ``zarr/X``, ``parquet/obs.parquet``,
+``parquet/var.parquet`` and ``pickle/uns.pickle``. A chunk without a file holds the fill value, as
+Zarr says.
 """
 
 from __future__ import annotations
