@@ -28,9 +28,7 @@ class SfairaBackend:
         """
         place = Path(path)
         if not place.is_dir() or not (is_dataset(place) or datasets_of(place)):
-            what = (
-                "is no folder" if not place.is_dir() else "has no datasets with zarr/X and parquet/"
-            )
+            what = "holds no dataset with zarr/X and parquet/" if place.is_dir() else "is no folder"
             msg = f"{path} is not a store that sfaira wrote: it {what}."
             raise StoreNotFoundError(msg)
         return self.open_sources([path], memory=memory, options=options)
