@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from dao.errors import ArgumentError, DatasetIdError, SourceError
 from dao.format.names import check_dataset_id
-from dao.write import sfaira
+from dao.write.collection import collection_folder
+from dao.write.several import each_study
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -28,7 +29,7 @@ class Source:
     ----------
     path
         An ``.h5ad`` file, an anndata ``.zarr`` folder, a 10x Cell Ranger ``.h5`` file, a store or
-        dataset that sfaira wrote, or an AnnData in memory.
+        dataset that sfaira wrote, a collection that annbatch wrote, or an AnnData in memory.
     id
         Name of the dataset in the store; the file name without its suffix if not given.
     organism
@@ -105,7 +106,7 @@ def normalise_sources(
     if not named:
         msg = "There are no sources to write. Give a path, an AnnData, or a list or dict of them."
         raise SourceError(msg)
-    named = [one for source in named for one in each_dataset(source)]
+    named = [one for source in named for one in each_study(source)]
     result = [
         replace(
             source,
@@ -118,29 +119,6 @@ def normalise_sources(
     ]
     check_unique([str(s.id) for s in result])
     return result
-
-
-def each_dataset(source: Source) -> list[Source]:
-    """Return the datasets of a store that sfaira wrote, or any other source by itself.
-
-    Raises
-    ------
-    dao.errors.ArgumentError
-        If one id was given to several datasets.
-    """
-    if not isinstance(source.path, str | os.PathLike) or not Path(source.path).is_dir():
-        return [source]
-    path = Path(source.path)
-    if sfaira.is_dataset(path):
-        return [source if source.id is not None else replace(source, id=sfaira.dataset_id(path))]
-    found = sfaira.datasets_of(path)
-    if found and source.id is not None:
-        msg = (
-            f"{path} is a store of {len(found)} datasets with ids of their own: leave out "
-            f"{source.id!r}, or give the folder of one dataset."
-        )
-        raise ArgumentError(msg)
-    return [replace(source, path=p, id=sfaira.dataset_id(p)) for p in found] or [source]
 
 
 def check_unique(ids: Sequence[str]) -> None:
@@ -165,7 +143,9 @@ def check_unique(ids: Sequence[str]) -> None:
 
 
 def _is_single(sources: Any) -> bool:
-    return isinstance(sources, str | os.PathLike | Source) or hasattr(sources, "obs_names")
+    if isinstance(sources, str | os.PathLike | Source) or hasattr(sources, "obs_names"):
+        return True
+    return collection_folder(sources) is not None
 
 
 def _iterate(sources: Any) -> list[Any]:
@@ -181,6 +161,8 @@ def _iterate(sources: Any) -> list[Any]:
 
 def _as_source(value: Any, key: object = None) -> Source:
     source = value if isinstance(value, Source) else Source(value)
+    folder = collection_folder(source.path)
+    source = source if folder is None else replace(source, path=folder)
     if not (isinstance(source.path, str | os.PathLike) or hasattr(source.path, "obs_names")):
         kind = type(source.path).__name__
         msg = f"{kind} is not a source: give a path, an AnnData or a dao.Source."
