@@ -75,6 +75,7 @@ def test_a_dataset_is_an_anndata_element(
     np.testing.assert_array_equal(ad.io.read_elem(element).toarray(), expected.toarray())
 
 
+@pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part")
 def test_a_collection_of_annbatch_itself(
     tmp_path: Path, make_study: Callable[..., ad.AnnData]
 ) -> None:
@@ -85,7 +86,9 @@ def test_a_collection_of_annbatch_itself(
         study.write_h5ad(tmp_path / f"{name}.h5ad")
     collection = annbatch.DatasetCollection(tmp_path / "out.zarr")
     files = [tmp_path / f"{name}.h5ad" for name in studies]
-    collection.add_adatas(files, rng=np.random.default_rng(0), dataset_size=90)
+    collection.add_adatas(
+        files, rng=np.random.default_rng(0), dataset_size=90, shuffle_chunk_size=30
+    )
     by_path = dao.write_store(tmp_path / "a.dao", tmp_path / "out.zarr", progress=False)
     by_object = dao.write_store(tmp_path / "b.dao", collection, layers=["doubled"], progress=False)
     assert by_path.datasets == by_object.datasets
