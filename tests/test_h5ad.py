@@ -278,6 +278,9 @@ def test_what_needs_a_store_of_its_own(plain: Path, write: Callable[..., dao.Sto
         store.validate()
     with pytest.raises(ArgumentError, match=r"add_ontology .*write_store"):
         store.add_ontology("cell_type", "cl.obo")
+    with pytest.raises(ArgumentError, match=r"remove .*write_store"):
+        store.remove("gut")
+    assert store.history.empty
     assert sorted(plain.iterdir()) == before
     with pytest.raises(ArgumentError, match="is in memory"):
         dao.load_store([ad.AnnData(np.ones((2, 2)))], backend="h5ad")
