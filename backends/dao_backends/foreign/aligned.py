@@ -78,9 +78,9 @@ class AlignedMatrix:
         found = []
         for start, stop, wanted in ranges:
             arranged = self.arrangement(self.source.read(start, stop, scratch), wanted, scratch)
-            # What was arranged lies in buffers that the next range overwrites.
-            values = arranged.values.astype(self.dtype)
-            found.append((arranged.lengths[wanted], arranged.columns.copy(), values))
+            lengths = arranged.lengths[wanted]
+            columns = _copied(arranged.columns, arranged.columns.dtype)
+            found.append((lengths, columns, _copied(arranged.values, self.dtype)))
         return found
 
 
@@ -97,6 +97,13 @@ def value_range(
     for one in in_threads([partial(look, part) for part in plan_ranges(rows, source)]):
         found |= one
     return found
+
+
+def _copied(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return what lies in a buffer that the next range overwrites, in memory of its own."""
+    out = empty(len(values), dtype)
+    np.copyto(out, values, casting="unsafe")
+    return out
 
 
 def _joined(parts: Sequence[NDArray[Any]], dtype: np.dtype[Any]) -> NDArray[Any]:
