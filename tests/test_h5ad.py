@@ -174,6 +174,9 @@ def test_a_saved_selection_comes_back(plain: Path, tmp_path: Path) -> None:
     store.save_selection(tmp_path / "b.json")
     again = dao.load_selection(tmp_path / "b.json", backend="h5ad")
     pd.testing.assert_frame_equal(again.obs, store.obs)
+    files = sorted(plain.iterdir())
+    dao.load_store(files, backend="h5ad").head(9).save_selection(tmp_path / "some.json")
+    assert dao.load_selection(tmp_path / "some.json", files, backend="h5ad").n_obs == 9
     shutil.copy(plain / "gut.h5ad", tmp_path / "new.h5ad")
     (tmp_path / "new.h5ad").replace(plain / "blood.h5ad")
     with pytest.raises(StoreChangedError):

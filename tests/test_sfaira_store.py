@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import sys
 import types
 from collections import OrderedDict
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import zarr
 
 import dao
 from dao.cli import main
@@ -139,6 +141,17 @@ def test_dtypes(tmp_path: Path, dtype: str) -> None:
     """X of any dtype comes back in it."""
     x = counts(20, dtype=dtype)
     write_dataset(tmp_path / "old" / "a", x, obs_of(20), uns_of("a"))
+    for store in both_ways(tmp_path / "old", tmp_path):
+        np.testing.assert_array_equal(matrix_of(store), x)
+
+
+def test_the_third_version_of_zarr(tmp_path: Path) -> None:
+    """sfaira on zarr-python 3 writes it where neither chunks nor compression are asked for."""
+    x = counts(20)
+    folder = tmp_path / "old" / "a"
+    write_dataset(folder, x, obs_of(20), uns_of("a"))
+    shutil.rmtree(folder / "zarr")
+    zarr.open_group(folder / "zarr", mode="w", zarr_format=3).create_array("X", data=x)
     for store in both_ways(tmp_path / "old", tmp_path):
         np.testing.assert_array_equal(matrix_of(store), x)
 
