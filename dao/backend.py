@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from dao.errors import DaoError, MissingExtraError, UnknownBackendError, near_matches
+from dao.errors import ArgumentError, DaoError, MissingExtraError, UnknownBackendError, near_matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,9 +27,11 @@ __all__ = [
     "Backend",
     "CountingReader",
     "DenseRows",
+    "ForeignReader",
     "FusedReader",
     "Reader",
     "RowTargets",
+    "SourcesBackend",
     "SparseRows",
     "Traffic",
     "WindowReader",
@@ -252,6 +254,41 @@ class Backend(Protocol):
             The ``backend_options`` of `dao.load_store`; unknown ones are an
             `dao.errors.ArgumentError`.
         """
+
+
+@runtime_checkable
+class SourcesBackend(Protocol):
+    """A backend that can open several files as one store. Optional."""
+
+    def open_sources(
+        self, sources: Sequence[Any] | Mapping[str, Any], *, memory: int, options: Mapping[str, Any]
+    ) -> Reader:
+        """Open files: a list, or a dict of ids, of paths or `dao.Source` objects."""
+
+
+@runtime_checkable
+class ForeignReader(Protocol):
+    """A reader over files that dao did not write, and does not write to. Optional."""
+
+    @property
+    def foreign(self) -> str:
+        """What the files are, as messages name them: ``"h5ad files"``."""
+
+
+def check_own(reader: Reader, what: str) -> None:
+    """Refuse what only a store in dao's own format has.
+
+    Raises
+    ------
+    dao.errors.ArgumentError
+        If the reader is a `ForeignReader`.
+    """
+    if isinstance(reader, ForeignReader):
+        msg = (
+            f"{what} is for stores that dao wrote; these are {reader.foreign}, which are only "
+            "read. Convert them once with dao.write_store."
+        )
+        raise ArgumentError(msg)
 
 
 @cache

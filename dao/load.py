@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dao.backend import find_backend
+from dao.backend import SourcesBackend, find_backend
 from dao.errors import ArgumentError, UnknownColumnError, near_matches
 from dao.features import FeatureTables
 from dao.format.obs_schema import VIRTUAL_COLUMNS
@@ -16,13 +17,13 @@ from dao.sizes import parse_bytes
 from dao.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from dao.backend import Backend, Reader
 
 __all__ = ["load_store"]
 
 
 def load_store(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Sequence[Any] | Mapping[str, Any],
     backend: str = "auto",
     *,
     columns: Sequence[str] | None = None,
@@ -36,11 +37,13 @@ def load_store(
     ----------
     path
         The folder that `dao.write_store` wrote, or its URL: ``s3://``, ``gs://``, ``az://`` or
-        ``https://`` (extra ``cloud``).
+        ``https://`` (extra ``cloud``). For ``backend="h5ad"`` a folder, pattern or list of
+        ``.h5ad`` files, or a dict of them by dataset id.
     backend
         What decodes: ``"local"`` (compiled loops, the default for local folders), ``"zarrs"``
         (Rust), ``"zarr"`` (zarr-python alone), or the name of an installed third-party backend.
-        ``"cloud"`` is the default for URLs: what was read is kept on local disk.
+        ``"cloud"`` is the default for URLs: what was read is kept on local disk. ``"h5ad"`` reads
+        files that were not converted.
     columns
         obs columns to offer; all if None.
     memory
@@ -68,7 +71,8 @@ def load_store(
     >>> store.subset(cell_type="B cell").shape
     (100, 300)
     """
-    location = _location(path)
+    several = not isinstance(path, str) and isinstance(path, Sequence | Mapping)
+    location = "several files" if several else _location(path)
     name = backend
     if backend == "auto":
         name = "cloud" if is_url(location) else "local"
@@ -77,7 +81,10 @@ def load_store(
         backend_options["storage_options"] = dict(storage_options)
     _check_place(location, name, storage_options)
     budget = parse_bytes(memory)
-    opened = decoder.open(location, memory=budget, options=backend_options)
+    if isinstance(path, Sequence | Mapping) and not isinstance(path, str):
+        opened = _open_sources(decoder, name, path, budget, backend_options)
+    else:
+        opened = decoder.open(location, memory=budget, options=backend_options)
     manifest = opened.manifest()
     known = {*manifest.obs_columns, *VIRTUAL_COLUMNS}
     columns = [columns] if isinstance(columns, str) else columns
@@ -99,6 +106,19 @@ def load_store(
         name,
         budget,
     )
+
+
+def _open_sources(
+    backend: Backend,
+    name: str,
+    sources: Sequence[Any] | Mapping[str, Any],
+    memory: int,
+    options: Mapping[str, Any],
+) -> Reader:
+    if not isinstance(backend, SourcesBackend):
+        msg = f"Backend {name!r} opens one store; several .h5ad files are for backend='h5ad'."
+        raise ArgumentError(msg)
+    return backend.open_sources(sources, memory=memory, options=options)
 
 
 def _location(path: object) -> str:

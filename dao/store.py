@@ -605,8 +605,10 @@ class Store(View):
 
     def validate(self) -> Report:
         """Read every byte of the store on disk and check it; see `dao.validate_store`."""
+        from dao.backend import check_own
         from dao.validate import validate_store
 
+        check_own(self.reader, "validate")
         return validate_store(self.path)
 
     def keep(self, mask: NDArray[np.bool_]) -> Store:

@@ -104,6 +104,17 @@ def test_reading_does_not_import_writing() -> None:
             assert not {n for n in imported(path) if n.startswith("dao.write")}, path
 
 
+def test_only_foreign_files_are_read_by_way_of_the_writer() -> None:
+    """Backends of dao's own format know nothing of writing; others align as the writer does."""
+    backends = ROOT / "backends" / "dao_backends"
+    users = {
+        str(path.relative_to(backends))
+        for path in modules(backends)
+        if {n for n in imported(path) if n.startswith("dao.write")}
+    }
+    assert {name.partition("/")[0] for name in users} == {"foreign", "sfaira.py"}
+
+
 @pytest.mark.parametrize("statement", ["import dao", "import dao; dir(dao); dao.__version__"])
 def test_import_is_light(statement: str) -> None:
     """`import dao` loads none of the heavy packages."""

@@ -12,12 +12,13 @@ import numpy as np
 from dao.backend import DenseRows, SparseRows
 from dao.batches.plan import plan_ranges
 from dao.directory import StoreDirectory
-from dao.errors import ArgumentError, CorruptStoreError, UnknownDatasetError, near_matches
+from dao.errors import ArgumentError, CorruptStoreError
 from dao.files import LocalFiles
 from dao.kernels import copy_segments
 from dao.remote.bucket import Bucket
 from dao.remote.files import RemoteFiles
 from dao.remote.url import is_url
+from dao_backends.request import checked_request
 from dao_backends.shards import ShardChecks
 
 if TYPE_CHECKING:
@@ -179,23 +180,8 @@ class ChunkedReader(ABC):
         self, dataset: str, matrix: str, rows: NDArray[np.int64]
     ) -> tuple[str, MatrixInfo, NDArray[np.int64]]:
         """Return the folder of a matrix, what it is, and the rows, checked."""
-        path, info = self._find(dataset, matrix)
-        rows = np.asarray(rows, np.int64)
-        if len(rows) and not 0 <= rows.min() <= rows.max() < info.shape[0]:
-            msg = f"Rows {rows.min()} to {rows.max()} of {path}, which has {info.shape[0]}."
-            raise ArgumentError(msg)
-        return path, info, rows
-
-    def _find(self, dataset: str, matrix: str) -> tuple[str, MatrixInfo]:
-        manifest = self._files.manifest
-        if dataset not in manifest.ordinals:
-            msg = f"No dataset {dataset!r}.{near_matches(dataset, manifest.ordinals)}"
-            raise UnknownDatasetError(msg)
-        info = manifest.datasets[manifest.ordinals[dataset]]
-        if matrix not in info.matrices:
-            msg = f"Dataset {dataset!r} has no {matrix!r}.{near_matches(matrix, info.matrices)}"
-            raise UnknownDatasetError(msg)
-        return f"{info.path}/{matrix}", info.matrices[matrix]
+        found, rows = checked_request(self._files.manifest, dataset, matrix, rows)
+        return f"{found.path}/{matrix}", found.matrices[matrix], rows
 
     def _starts(self, dataset: str, matrix: str, path: str, info: MatrixInfo) -> NDArray[np.int64]:
         key = (dataset, matrix)

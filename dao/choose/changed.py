@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dao.backend import check_own
 from dao.choose.unchanged import carried_over
 from dao.errors import ArgumentError
 
@@ -23,7 +24,7 @@ def with_ontology(store: Store, column: str, file: str | os.PathLike[str]) -> St
     """Return the new generation of a store; see `dao.Store.add_ontology`."""
     from dao.write.ontology import add_ontology
 
-    root = _root(store)
+    root = _root(store, "add_ontology")
     info = store.column_info(column)
     if info.dtype != "string":
         msg = f"{column!r} holds {info.dtype}: an ontology is for names or ids of terms."
@@ -36,14 +37,15 @@ def without_datasets(store: Store, ids: Sequence[str]) -> Store:
     """Return the new generation of a store; see `dao.Store.remove`."""
     from dao.write.change import check_there, remove_datasets
 
-    root = _root(store)
+    root = _root(store, "remove")
     check_there(ids, store.manifest)
     left = store.subset(exclude={"dataset": list(ids)})
     remove_datasets(root, store.manifest, ids)
     return _opened_again(store, left)
 
 
-def _root(store: Store) -> Path:
+def _root(store: Store, what: str) -> Path:
+    check_own(store.reader, what)
     if "://" in store.path:
         msg = f"{store.path}: this version writes to local folders only."
         raise ArgumentError(msg)

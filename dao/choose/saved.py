@@ -27,6 +27,8 @@ from dao.format.saved import SavedDataset, SavedSelection
 from dao.selection import Selection
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
     from dao.format.manifest import Manifest
@@ -57,7 +59,7 @@ def save_selection(store: Store, file: str | os.PathLike[str]) -> None:
 
 def load_selection(
     file: str | os.PathLike[str],
-    store: str | os.PathLike[str] | None = None,
+    store: str | os.PathLike[str] | Sequence[Any] | Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Store:
     """Open a store with the cells and features of a saved selection.
@@ -67,8 +69,8 @@ def load_selection(
     file
         What `Store.save_selection` wrote.
     store
-        Where the store is, if it has moved: else it is looked for where it was, seen from the
-        file, and then at its old path.
+        Where the store is, if it has moved, as `dao.load_store` takes it: else it is looked for
+        where it was, seen from the file, and then at its old path.
     **options
         Of `dao.load_store`: ``backend``, ``memory`` and others.
 
@@ -94,7 +96,7 @@ def load_selection(
     saved = SavedSelection.from_json(_content(path), str(path))
     if saved.obs_columns is not None:
         options = {"columns": saved.obs_columns, **options}
-    where = _store_path(saved, path) if store is None else os.fspath(store)
+    where = _store_path(saved, path) if store is None else store
     opened = load_store(where, **options)
     manifest = opened.manifest
     if manifest.uuid != saved.uuid:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -22,14 +22,16 @@ from dao.write.opened import OpenSource, open_source
 from dao.write.relabel import prepare_obs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from dao.write.job import Job
     from dao.write.source import Source
 
-__all__ = ["Study", "inspect_sources", "read_obs"]
+__all__ = ["Study", "inspect_opened", "inspect_sources", "of_all", "read_obs"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -75,38 +77,53 @@ def inspect_sources(sources: Sequence[Source], job: Job) -> list[Study]:
     dao.errors.DaoError
         For anything that would make the write fail later; for all sources at once.
     """
-    studies, errors = [], []
+    return of_all(sources, lambda source: _inspect(source, job))
+
+
+def of_all(sources: Sequence[Source], look: Callable[[Source], T]) -> list[T]:
+    """Return ``look(source)`` of each source; what is wrong with several is one error.
+
+    Raises
+    ------
+    dao.errors.DaoError
+        The only one, or a `dao.errors.SourceError` that lists all.
+    """
+    found, errors = [], []
     for source in sources:
         try:
-            studies.append(_inspect(source, job))
+            found.append(look(source))
         except DaoError as error:
             errors.append(error)
     if len(errors) == 1:
         raise errors[0]
     if errors:
         listed = "\n".join(f"- {e}" for e in errors)
-        msg = f"{len(errors)} of {len(sources)} sources cannot be written:\n{listed}"
+        msg = f"{len(errors)} of {len(sources)} sources cannot be used:\n{listed}"
         raise SourceError(msg) from ExceptionGroup("sources", errors)
-    return studies
+    return found
 
 
 def _inspect(source: Source, job: Job) -> Study:
     with ExitStack() as stack:
-        opened = open_source(source, stack)
-        obs = read_obs(source, opened, job)
-        features = source_features(str(source.id), opened, source.feature_key)
-        n_elements = opened.x.n_stored
-        for name in job.matrices:
-            matrix = opened.matrix(name)
-            if matrix.shape[0] != len(obs):
-                msg = f"{name} of {source.label} has {matrix.shape[0]} rows, obs {len(obs)}."
-                raise SourceError(msg)
-            n_elements += matrix.n_stored
-        table = encode_obs(str(source.id), obs)
-        rows = _row_order(source, obs, job)
-        organism = _organism(source, opened)
+        return inspect_opened(source, open_source(source, stack), job)[0]
+
+
+def inspect_opened(source: Source, opened: OpenSource, job: Job) -> tuple[Study, ObsTable]:
+    """Return what is known of an open source, and its obs in source order."""
+    obs = read_obs(source, opened, job)
+    features = source_features(str(source.id), opened, source.feature_key)
+    n_elements = opened.x.n_stored
+    for name in job.matrices:
+        matrix = opened.matrix(name)
+        if matrix.shape[0] != len(obs):
+            msg = f"{name} of {source.label} has {matrix.shape[0]} rows, obs {len(obs)}."
+            raise SourceError(msg)
+        n_elements += matrix.n_stored
+    table = encode_obs(str(source.id), obs)
+    rows = _row_order(source, obs, job)
+    organism = _organism(source, opened)
     known = ObsTable(table.names[:0], {}, table.columns, table.categories)
-    return Study(source, organism, features, rows, len(obs), known, n_elements)
+    return Study(source, organism, features, rows, len(obs), known, n_elements), table
 
 
 def read_obs(source: Source, opened: OpenSource, job: Job) -> pd.DataFrame:

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from dao.write.matrix import SourceMatrix
     from dao.write.workers import Workers
 
-__all__ = ["RowOrder", "Workshop", "write_matrix"]
+__all__ = [
+    "RowOrder",
+    "Workshop",
+    "plain_dtype",
+    "repeated_targets",
+    "returned_dtype",
+    "write_matrix",
+]
 
 # Shares of the memory budget: rows that wait for their places take half of it, and the pieces
 # that the threads have in hand at a time a quarter, with about this much per element.
@@ -79,8 +86,8 @@ def write_matrix(
     """
     shape = order.n_obs, n_vars
     targets = (np.arange(n_vars) if columns is None else columns).astype(np.int32)
-    plain = _plain_dtype(matrix.dtype)
-    summed = bool(len(_repeated_targets(targets)))
+    plain = plain_dtype(matrix.dtype)
+    summed = bool(len(repeated_targets(targets)))
     arrangement = Arrangement(targets, n_vars, plain, summed=summed)
     folder = (target.root / target.path).parent
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +114,7 @@ def write_matrix(
         encoding="dense" if dense else "csr",
         shape=shape,
         nnz=nnz,
-        source_dtype=str(_returned_dtype(matrix.dtype, dtype, values, summed=summed)),
+        source_dtype=str(returned_dtype(matrix.dtype, dtype, values, summed=summed)),
         source_encoding=matrix.encoding,
         minimum=values.minimum,
         maximum=values.maximum,
@@ -127,7 +134,7 @@ def _fill(
     """Bring all rows of a source into the spool."""
     if matrix.encoding == "csc" and arrangement.summed:
         # Columns that are summed must meet in one piece; all others follow without them.
-        repeats = _repeated_targets(arrangement.targets)
+        repeats = repeated_targets(arrangement.targets)
         rows = _columns_of(matrix, repeats, shop)
         spool.add(destinations, arrangement(rows, destinations >= 0, shop.workers.scratch))
         targets = arrangement.targets.copy()
@@ -160,7 +167,7 @@ def _fill(
             refused.clear()
 
 
-def _repeated_targets(targets: NDArray[np.int32]) -> NDArray[np.int64]:
+def repeated_targets(targets: NDArray[np.int32]) -> NDArray[np.int64]:
     """Return the source columns that share their place with another one."""
     if not (targets >= 0).any():
         return np.empty(0, np.int64)
@@ -182,14 +189,14 @@ def _columns_of(matrix: SourceMatrix, columns: NDArray[np.int64], shop: Workshop
     return Rows(indptr, np.concatenate(numbers)[order], np.concatenate(values)[order])
 
 
-def _plain_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def plain_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype in which values are computed with."""
     if dtype.kind == "b":
         return np.dtype(np.uint8)
     return np.dtype(np.float32) if dtype == np.float16 else dtype
 
 
-def _returned_dtype(
+def returned_dtype(
     source: np.dtype[Any], stored: np.dtype[Any], values: ValueRange, *, summed: bool
 ) -> np.dtype[Any]:
     """Return the source's dtype, or a wider one where summed features outgrew it."""

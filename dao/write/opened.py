@@ -1,4 +1,4 @@
-"""Opening sources: AnnData in memory, .h5ad, anndata .zarr, and 10x Cell Ranger .h5.
+"""Opening sources: AnnData in memory, .h5ad, anndata .zarr, 10x Cell Ranger .h5, sfaira's datasets.
 
 Each becomes an `OpenSource`: obs and var as tables, matrices that are read in pieces.
 """
@@ -19,6 +19,7 @@ import zarr
 
 from dao.errors import ArgumentError, DaoError, SourceError, UnknownDatasetError, near_matches
 from dao.write.matrix import SourceMatrix, compressed_matrix, dense_matrix, memory_matrix
+from dao.write.sfaira import is_dataset, open_dataset
 from dao.write.tenx import is_tenx, open_tenx
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def open_source(source: Source, stack: ExitStack) -> OpenSource:
         msg = f"There is no file {path} (source {source.id!r}).{_neighbours(path)}"
         raise SourceError(msg)
     try:
+        if is_dataset(path):
+            return _as_memory_layout(source, *open_dataset(path))
         if path.is_dir():
             return _open_group(source, zarr.open_group(str(path), mode="r"), "anndata .zarr")
         file = stack.enter_context(h5py.File(path, "r"))
@@ -79,7 +82,7 @@ def open_source(source: Source, stack: ExitStack) -> OpenSource:
         raise
     except Exception as error:
         msg = (
-            f"{path} cannot be read as .h5ad, anndata .zarr or 10x .h5: {error}. "
+            f"{path} cannot be read as .h5ad, anndata .zarr, 10x .h5 or sfaira's: {error}. "
             "If anndata.read_h5ad opens it, write it again with AnnData.write_h5ad."
         )
         raise SourceError(msg) from error
@@ -139,7 +142,11 @@ def _open_group(source: Source, group: Any, kind: str) -> OpenSource:
 
 
 def _as_memory_layout(
-    source: Source, obs: pd.DataFrame, var: pd.DataFrame, x: SourceMatrix
+    source: Source,
+    obs: pd.DataFrame,
+    var: pd.DataFrame,
+    x: SourceMatrix,
+    uns: dict[str, Any] | None = None,
 ) -> OpenSource:
     def matrix(name: str) -> SourceMatrix:
         kind, _, key = name.partition("/")
@@ -148,7 +155,7 @@ def _as_memory_layout(
 
     if source.layer not in {None, "X"}:
         _check_key(source, "layers", str(source.layer), {})
-    return _checked(OpenSource(source.label, obs, var, x, matrix, dict))
+    return _checked(OpenSource(source.label, obs, var, x, matrix, lambda: dict(uns or {})))
 
 
 def _checked(opened: OpenSource) -> OpenSource:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from dao.errors import ArgumentError, DatasetIdError, SourceError
 from dao.format.names import check_dataset_id
+from dao.write.collection import collection_folder
+from dao.write.several import each_study
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -26,8 +28,8 @@ class Source:
     Parameters
     ----------
     path
-        An ``.h5ad`` file, an anndata ``.zarr`` folder, a 10x Cell Ranger ``.h5`` file, or an
-        AnnData in memory.
+        An ``.h5ad`` file, an anndata ``.zarr`` folder, a 10x Cell Ranger ``.h5`` file, a store or
+        dataset that sfaira wrote, a collection that annbatch wrote, or an AnnData in memory.
     id
         Name of the dataset in the store; the file name without its suffix if not given.
     organism
@@ -104,6 +106,7 @@ def normalise_sources(
     if not named:
         msg = "There are no sources to write. Give a path, an AnnData, or a list or dict of them."
         raise SourceError(msg)
+    named = [one for source in named for one in each_study(source)]
     result = [
         replace(
             source,
@@ -140,7 +143,9 @@ def check_unique(ids: Sequence[str]) -> None:
 
 
 def _is_single(sources: Any) -> bool:
-    return isinstance(sources, str | os.PathLike | Source) or hasattr(sources, "obs_names")
+    if isinstance(sources, str | os.PathLike | Source) or hasattr(sources, "obs_names"):
+        return True
+    return collection_folder(sources) is not None
 
 
 def _iterate(sources: Any) -> list[Any]:
@@ -156,6 +161,8 @@ def _iterate(sources: Any) -> list[Any]:
 
 def _as_source(value: Any, key: object = None) -> Source:
     source = value if isinstance(value, Source) else Source(value)
+    folder = collection_folder(source.path)
+    source = source if folder is None else replace(source, path=folder)
     if not (isinstance(source.path, str | os.PathLike) or hasattr(source.path, "obs_names")):
         kind = type(source.path).__name__
         msg = f"{kind} is not a source: give a path, an AnnData or a dao.Source."

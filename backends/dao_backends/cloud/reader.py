@@ -22,6 +22,7 @@ from dao_backends.local.layout import is_readable
 from dao_backends.local.native import native_functions
 from dao_backends.local.pieces import touched
 from dao_backends.local.reader import LocalReader
+from dao_backends.request import checked_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,7 +99,8 @@ class CloudReader(LocalReader):
 
     def _warm(self, matrix: str, requests: Requests) -> None:
         """Learn what is needed of all datasets at once, which would be learnt one by one."""
-        found = [self._find(dataset, matrix) for dataset, _ in requests]
+        asked = [checked_dataset(self.manifest(), dataset, matrix) for dataset, _ in requests]
+        found = [(f"{info.path}/{matrix}", info.matrices[matrix]) for info in asked]
         arrays = [(f"{p}/{n}".rstrip("/"), a) for p, i in found for n, a in i.arrays.items()]
         at_once([partial(self._table, *one) for one in arrays if one[0] not in self._tables])
         new = [
