@@ -462,6 +462,37 @@ class Store(View):
 
         return to_anndata(self)
 
+    def to_memory(
+        self, layers: Sequence[str] | None = None, obsm: Sequence[str] | None = None
+    ) -> Store:
+        """Return the store with the selected cells and features decoded, in memory.
+
+        Everything works as before, in the same order, and faster. Counts are held in the narrowest
+        dtypes: with fewer than 65,536 features about three bytes for each that is not zero, a
+        quarter of what scipy needs. Other cells of the store are still read from where they are.
+
+        Parameters
+        ----------
+        layers, obsm
+            Which of them are held besides X; None for all. The others are read as before.
+
+        Raises
+        ------
+        dao.errors.UnknownDatasetError
+            If a selected dataset does not have one of them.
+        dao.errors.CorruptStoreError
+            If something read is damaged.
+
+        Examples
+        --------
+        >>> held = store.subset(cell_type="B cell").to_memory()
+        >>> held.backend, held.n_obs
+        ('memory', 100)
+        """
+        from dao.memory import to_memory
+
+        return to_memory(self, layers, obsm)
+
     def generator(
         self,
         batch_size: int | str | None = 1024,
