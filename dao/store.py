@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    import dask.array as da
+    import dask.dataframe as dd
     import pandas as pd
     import pyarrow.compute as pc
     import tensorflow as tf
@@ -492,6 +494,73 @@ class Store(View):
         from dao.memory import to_memory
 
         return to_memory(self, layers, obsm)
+
+    def to_dask(
+        self,
+        layer: str | None = None,
+        *,
+        x_format: str = "csr",
+        dtype: str | np.dtype[Any] | type = "float32",
+        transform: Any = None,
+        rows_per_block: int | None = None,
+    ) -> da.Array:
+        """Return X as a dask array, whose blocks are read and decoded where they are computed.
+
+        Rows and features are those of the selection, in its order. Blocks begin where chunks do,
+        if rows are in store order. Works on the schedulers of threads and processes and on
+        ``dask.distributed``, whose workers must see the store at the same path.
+
+        Parameters
+        ----------
+        layer
+            Of the layer instead of X.
+        x_format
+            Blocks of ``"csr"`` (`scipy.sparse.csr_matrix`) or ``"dense"`` (`numpy.ndarray`).
+        dtype, transform
+            As of `generator`; no functions.
+        rows_per_block
+            At most; if None as many as take about 128 MiB.
+
+        Raises
+        ------
+        dao.errors.MissingExtraError
+            If dask is not installed.
+        dao.errors.DaoError
+            If anything asked for does not exist or cannot be given.
+        """
+        from dao.lazy.array import to_dask
+
+        return to_dask(self, layer, x_format, dtype, transform, rows_per_block)
+
+    def obs_to_dask(
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        x_format: str = "csr",
+        rows_per_block: int | None = None,
+    ) -> dd.DataFrame:
+        """Return obs as a dask dataframe with a partition for each block of `to_dask`.
+
+        Its index is the position in the selection, so that divisions are known; names of cells are
+        in the column ``obs_names``.
+
+        Parameters
+        ----------
+        columns
+            Which ones; all if None.
+        x_format, rows_per_block
+            As given to `to_dask`, so that partitions are its blocks.
+
+        Raises
+        ------
+        dao.errors.MissingExtraError
+            If dask is not installed.
+        dao.errors.UnknownColumnError
+            With the nearest names.
+        """
+        from dao.lazy.frame import obs_to_dask
+
+        return obs_to_dask(self, columns, x_format, rows_per_block)
 
     def generator(
         self,
