@@ -562,6 +562,109 @@ class Store(View):
 
         return obs_to_dask(self, columns, x_format, rows_per_block)
 
+    def gene_stats(self, *, layer: str | None = None, transform: Any = None) -> pd.DataFrame:
+        """Return statistics of every selected gene over the selected cells, out of core.
+
+        Columns: ``n_cells`` in which it is not zero, ``total``, ``mean``, and ``var``, which is
+        divided by one less than the number of cells. With ``backend="dask"`` the cluster reads.
+
+        Parameters
+        ----------
+        layer
+            Of the layer instead of X.
+        transform
+            As of `generator`; no functions.
+
+        Raises
+        ------
+        dao.errors.DaoError
+            If anything asked for does not exist or cannot be given.
+
+        Examples
+        --------
+        >>> store.gene_stats().loc["GENE7", ["n_cells", "total"]].tolist()
+        [145.0, 175.0]
+        """
+        from dao.stats.genes import gene_stats
+
+        return gene_stats(self, layer, transform)
+
+    def pseudobulk(
+        self,
+        by: str | Sequence[str],
+        *,
+        func: str = "sum",
+        layer: str | None = None,
+        transform: Any = None,
+    ) -> AnnData:
+        """Return the cells of each group added up, out of core.
+
+        A row for each group that has cells, as `scanpy.get.aggregate` names them, with the number
+        of its cells in ``obs["n_obs_aggregated"]``; X is CSR of float64. Cells with a missing value
+        are left out. With ``backend="dask"`` the cluster reads.
+
+        Parameters
+        ----------
+        by
+            obs column, or several.
+        func
+            ``"sum"`` or ``"mean"``.
+        layer, transform
+            As of `gene_stats`.
+
+        Raises
+        ------
+        dao.errors.DaoError
+            If anything asked for does not exist or cannot be given.
+
+        Examples
+        --------
+        >>> store.pseudobulk(["cell_type", "dataset"]).obs_names[:2].tolist()
+        ['B cell_blood', 'B cell_gut']
+        """
+        from dao.stats.pseudobulk import pseudobulk
+
+        return pseudobulk(self, by, func, layer, transform)
+
+    def highly_variable_genes(
+        self,
+        n_top_genes: int = 2000,
+        *,
+        flavor: str = "seurat",
+        n_bins: int = 20,
+        target_sum: float = 1e4,
+        totals: str | None = None,
+    ) -> pd.DataFrame:
+        """Return which genes vary most over the selected cells, out of core.
+
+        What `scanpy.pp.highly_variable_genes` says of X after ``normalize_total(target_sum)`` and
+        ``log1p``: columns ``means``, ``dispersions``, ``dispersions_norm`` and ``highly_variable``,
+        a row for each gene. X holds counts. With ``backend="dask"`` the cluster reads.
+
+        Parameters
+        ----------
+        n_top_genes
+            How many; more where several share the last place.
+        flavor, n_bins
+            ``"seurat"`` or ``"cell_ranger"``, as in scanpy; bins of the mean for the first.
+        target_sum, totals
+            As of `dao.transforms.NormalizeTotal`. Give ``totals`` where genes were chosen before.
+
+        Raises
+        ------
+        dao.errors.DaoError
+            If anything asked for does not exist or cannot be given.
+
+        Examples
+        --------
+        >>> table = store.highly_variable_genes(50)
+        >>> store.select_features(table.index[table["highly_variable"]]).n_vars
+        50
+        """
+        from dao.stats.variable import highly_variable_genes
+
+        return highly_variable_genes(self, n_top_genes, flavor, n_bins, target_sum, totals)
+
     def generator(
         self,
         batch_size: int | str | None = 1024,

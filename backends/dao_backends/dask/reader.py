@@ -15,7 +15,7 @@ from dao_backends.dask.parts import cut_rows, join_parts, read_part
 from dao_backends.dask.schedulers import Scheduler
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -80,6 +80,10 @@ class DaskReader(WrappedReader):
             plans.append((info, slice(first, len(calls)), slots))
         parts = self._scheduler.run(read_part, calls)
         return [join_parts(info, parts[here], slots) for info, here, slots in plans]
+
+    def run(self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Return ``function(*arguments)`` of each call, each of which may take a request's time."""
+        return self._scheduler.run(function, calls, n_requests=len(calls))
 
     def close(self) -> None:
         """Close what was opened; a client that was given stays as it is."""

@@ -62,8 +62,13 @@ class Scheduler:
         self._own: Any = None
         self._timeout = timeout
 
-    def run(self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Return ``function(*arguments)`` of each call.
+    def run(
+        self,
+        function: Callable[..., Any],
+        calls: Sequence[tuple[Any, ...]],
+        n_requests: int = 1,
+    ) -> list[Any]:
+        """Return ``function(*arguments)`` of each call; ``n_requests`` are worth how much time.
 
         Raises
         ------
@@ -81,7 +86,7 @@ class Scheduler:
         client = self._find()
         if client is None:
             return list(dask.compute(*tasks, traverse=False))
-        return self._on_cluster(client, tasks)
+        return self._on_cluster(client, tasks, self._timeout * n_requests)
 
     def close(self) -> None:
         """Close the connection, if it was made here."""
@@ -108,7 +113,7 @@ class Scheduler:
         except ValueError:
             return None
 
-    def _on_cluster(self, client: Any, tasks: Sequence[Any]) -> list[Any]:
+    def _on_cluster(self, client: Any, tasks: Sequence[Any], timeout: float) -> list[Any]:
         from distributed.client import FutureCancelledError
         from distributed.comm.core import CommClosedError
         from distributed.scheduler import KilledWorker
@@ -116,12 +121,12 @@ class Scheduler:
         futures = client.compute(list(tasks), retries=_RETRIES)
         try:
             with client.as_current():
-                _untyped("distributed").wait(futures, timeout=self._timeout)
+                _untyped("distributed").wait(futures, timeout=timeout)
             return list(client.gather(futures))
         except TimeoutError as error:
             msg = (
                 f"The cluster at {client.scheduler.address} did not read {len(tasks)} parts in "
-                f"{self._timeout:g} s. Look at its dashboard, or give load_store a longer timeout=."
+                f"{timeout:g} s. Look at its dashboard, or give load_store a longer timeout=."
             )
             raise StorageError(msg) from error
         except (KilledWorker, FutureCancelledError, CommClosedError) as error:
