@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
+from numba import njit
 
 from dao.errors import ArgumentError
 from dao.lazy.source import matrix_source
@@ -63,10 +64,49 @@ def _groups(store: Store, names: Sequence[str]) -> tuple[Array, pd.DataFrame]:
 
 def group_sums(n_groups: int, matrix: Any, group: Array) -> Any:
     """Return the sum of the rows of each group, as CSR; those of group -1 are left out."""
-    rows = np.flatnonzero(group >= 0)
-    here = np.ones(len(rows)), (group[rows].astype(np.int64), rows)
-    member = sp.csr_array(here, shape=(n_groups, len(group)))
-    return sp.csr_array(member @ sp.csr_array(matrix))
+    order = np.argsort(group, kind="stable")
+    ends = np.searchsorted(group[order], np.arange(n_groups + 1))
+    room = np.zeros(n_groups + 1, np.int64)
+    stored = np.append(0, np.cumsum(np.diff(matrix.indptr)[order], dtype=np.int64))[ends]
+    np.cumsum(np.minimum(np.diff(stored), matrix.shape[1]), out=room[1:])
+    values, columns = np.empty(room[-1]), np.empty(room[-1], np.int32)
+    counts = np.zeros(n_groups, np.int64)
+    arrays = matrix.data, matrix.indices, matrix.indptr
+    _add_rows(*arrays, order, ends, room, matrix.shape[1], values, columns, counts)
+    kept = np.repeat(room[:-1] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+    indptr = np.append(0, np.cumsum(counts))
+    shape = n_groups, matrix.shape[1]
+    return sp.csr_array((values[kept], columns[kept], indptr), shape=shape)
+
+
+@njit(nogil=True, cache=True)
+def _add_rows(
+    values: Array,
+    indices: Array,
+    indptr: Array,
+    order: Array,
+    ends: Array,
+    room: Array,
+    n_vars: int,
+    out_values: Array,
+    out_columns: Array,
+    counts: Array,
+) -> None:
+    """Add up the rows ``order[ends[g]:ends[g + 1]]`` of each group, and write what is not zero."""
+    total = np.zeros(n_vars)
+    for g in range(len(counts)):
+        if ends[g] == ends[g + 1]:
+            continue
+        for row in order[ends[g] : ends[g + 1]]:
+            for k in range(indptr[row], indptr[row + 1]):
+                total[indices[k]] += values[k]
+        out = room[g]
+        for column in range(n_vars):
+            if total[column] != 0:
+                out_values[out], out_columns[out] = total[column], column
+                total[column] = 0
+                out += 1
+        counts[g] = out - room[g]
 
 
 def _added(one: Any, other: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from dao.buffers import keep
 from dao.lazy.source import cut, read_matrix
 from dao.threads import n_threads
 
@@ -27,6 +28,7 @@ __all__ = ["over_blocks"]
 T = TypeVar("T")
 
 _THREADS = 4  # each holds a block
+_KEPT_BYTES = 1 << 29  # of blocks that are done, for those to come
 _CALLS = 64  # at most, so that few results wait to be added up
 
 
@@ -66,6 +68,7 @@ def over_blocks(
         calls = [(source, work, add, [pairs[i] for i in some]) for some in few]
         results: list[T] = store.reader.run(fold, calls)
         return reduce(add, results)
+    keep(source, _KEPT_BYTES)
     with ThreadPoolExecutor(min(_THREADS, n_threads()), "dao-stats") as pool:
         return reduce(add, pool.map(partial(_one, source, work), pairs))
 
@@ -77,6 +80,7 @@ def fold(
     pairs: Sequence[tuple[Block, Labels]],
 ) -> T:
     """Return the sum of the work on some blocks, one after another."""
+    keep(source, _KEPT_BYTES)
     return reduce(add, (_one(source, work, pair) for pair in pairs))
 
 
