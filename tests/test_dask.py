@@ -26,7 +26,7 @@ from dao.errors import (  # noqa: E402
     UnknownColumnError,
 )
 from dao.lazy.blocks import blocks, bounds  # noqa: E402
-from dao.testing import BackendContract, LatencyReader  # noqa: E402
+from dao.testing import BackendContract, FaultyReader, LatencyReader  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -234,6 +234,11 @@ def test_errors_of_workers(path: Path, cluster: Any, tmp_path: Path) -> None:
     content[len(content) // 2] ^= 4
     shard.write_bytes(content)
     with distributed.Client(cluster):
+        flaky = dao.load_store(path, backend="dask")
+        spoiled = FaultyReader(flaky.reader.reader, 1)  # type: ignore[attr-defined]
+        reader = type(flaky.reader)(spoiled, flaky.reader._scheduler)  # type: ignore[attr-defined, call-arg]
+        n_obs = sum(len(b["index"]) for b in replace(flaky, reader=reader).generator(500))
+        assert n_obs == flaky.n_obs  # each worker failed once, and was asked again
         with pytest.raises(CorruptStoreError, match="large"):
             list(dao.load_store(copy, backend="dask").generator(500))
         slow = dao.load_store(path, backend="dask", timeout=0.5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dao.backend import DenseRows, SparseRows
 from dao.errors import CorruptStoreError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from dao.backend import Reader
 
-__all__ = ["FaultyReader", "LatencyReader", "WrappedReader"]
+__all__ = ["FaultyReader", "LatencyReader"]
 
 
 class LatencyReader(WrappedReader):
@@ -49,7 +49,7 @@ class FaultyReader(WrappedReader):
     reader
         The reader that does the work.
     nth
-        Which request, counted from 1.
+        Which request, counted from 1 in each process.
     kind
         ``"fail"`` raises `dao.errors.CorruptStoreError`; ``"short"`` returns a row too few;
         ``"index"`` returns a column number that does not exist; ``"hang"`` waits first.
@@ -62,6 +62,12 @@ class FaultyReader(WrappedReader):
         self.nth, self.kind, self.seconds = nth, kind, seconds
         self._calls = 0
         self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_calls": 0, "_lock": None}  # locks do not travel
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
 
     def rows(self, dataset: str, matrix: str, rows: NDArray[np.int64]) -> SparseRows | DenseRows:
         """Return rows of a matrix, or spoil them."""

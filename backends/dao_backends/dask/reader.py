@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import dask  # noqa: F401 - without it there is no backend, which is told when it is asked for
 import numpy as np
 
-from dao.backend import find_backend
 from dao.errors import ArgumentError, UnknownDatasetError, near_matches
 from dao.lazy.shared import Shared
 from dao.wrapped import WrappedReader
 from dao_backends.dask.parts import cut_rows, join_parts, read_part
 from dao_backends.dask.schedulers import Scheduler
+from dao_backends.decoder import open_decoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,12 +32,11 @@ class DaskBackend:
         """Open the store at ``path``, which workers must see there too.
 
         ``options``: ``client`` and ``timeout`` (see `Scheduler`), ``decoder``, the name of the
-        backend that workers use ("local" if not given), and the options of that one.
+        backend that workers use, and the options of that one.
         """
         rest = dict(options)
         scheduler = Scheduler(rest.pop("client", None), rest.pop("timeout", 300.0))
-        decoder = find_backend(rest.pop("decoder", "local"))
-        return DaskReader(decoder.open(path, memory=memory, options=rest), scheduler)
+        return DaskReader(open_decoder(path, memory, rest), scheduler)
 
 
 class DaskReader(WrappedReader):

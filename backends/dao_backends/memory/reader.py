@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.backend import FusedReader, find_backend
+from dao.backend import FusedReader
 from dao.errors import BackendContractError
 from dao.threads import Jobs, n_threads
+from dao_backends.decoder import open_decoder
 from dao_backends.memory.held import HeldDense, HeldSparse
 from dao_backends.memory.kernels import cast_rows, scatter_rows
 from dao_backends.memory.load import hold
@@ -43,12 +44,10 @@ class MemoryBackend:
     def open(self, path: str, *, memory: int, options: Mapping[str, Any]) -> MemoryReader:
         """Open the store at ``path``.
 
-        ``options``: ``decoder``, the name of the backend that reads and decodes ("local" if not
-        given), and the options of that one.
+        ``options``: ``decoder``, the name of the backend that reads and decodes, and the options of
+        that one.
         """
-        rest = dict(options)
-        decoder = find_backend(rest.pop("decoder", "local"))
-        return MemoryReader(decoder.open(path, memory=memory, options=rest))
+        return MemoryReader(open_decoder(path, memory, options))
 
     def around(
         self,
