@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import replace
@@ -52,7 +53,8 @@ class FaultyReader(WrappedReader):
         Which request, counted from 1 in each process.
     kind
         ``"fail"`` raises `dao.errors.CorruptStoreError`; ``"short"`` returns a row too few;
-        ``"index"`` returns a column number that does not exist; ``"hang"`` waits first.
+        ``"index"`` returns a column number that does not exist; ``"hang"`` waits first; ``"die"``
+        ends the process.
     seconds
         How long ``"hang"`` waits.
     """
@@ -77,6 +79,8 @@ class FaultyReader(WrappedReader):
         if spoil and self.kind == "fail":
             msg = f"request {self.nth} was made to fail"
             raise CorruptStoreError(msg)
+        if spoil and self.kind == "die":
+            os._exit(1)
         if spoil and self.kind == "hang":
             time.sleep(self.seconds)
         got = super().rows(dataset, matrix, rows)
