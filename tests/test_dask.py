@@ -252,13 +252,13 @@ def test_a_worker_that_dies(path: Path, cluster: Any) -> None:
     """A cluster that loses the workers that read is an error that says so, and works again."""
     with distributed.Client(cluster) as client:
         client.run_on_scheduler(_allow_failures, 0)
-        deadly = dao.load_store(path, backend="dask", timeout=60)
+        deadly = dao.load_store(path, backend="dask")
         reader: Any = deadly.reader
         dying = type(reader)(FaultyReader(reader.reader, 1, "die"), reader._scheduler)
         with pytest.raises(StorageError, match="lost"):
             list(replace(deadly, reader=dying).generator(500))
         client.run_on_scheduler(_allow_failures, 3)
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(1, timeout=120)
         assert sum(len(b["index"]) for b in deadly.generator(500)) == deadly.n_obs
 
 
