@@ -40,6 +40,13 @@ MAY_IMPORT_FRAMEWORKS = {
     "integrations/scvi_fields.py",
 }
 
+MAY_IMPORT_DASK = {
+    "dao/lazy/array.py",
+    "dao/lazy/frame.py",
+    "backends/dao_backends/dask/reader.py",
+    "backends/dao_backends/dask/schedulers.py",
+}
+
 
 def imported(path: Path) -> set[str]:
     """Return the modules that a file imports when it runs (not those for types only)."""
@@ -95,6 +102,13 @@ def test_only_adaptors_import_frameworks() -> None:
             assert roots(path) & FRAMEWORKS
             continue
         assert not roots(path) & FRAMEWORKS, path
+
+
+def test_only_collections_import_dask() -> None:
+    """dask is imported where its collections are made and where its schedulers are asked."""
+    for path in [*modules(DAO), *modules(ROOT / "backends")]:
+        name = str(path.relative_to(ROOT))
+        assert (name in MAY_IMPORT_DASK) == bool(roots(path) & {"dask", "distributed"}), path
 
 
 def test_reading_does_not_import_writing() -> None:

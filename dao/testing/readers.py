@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import replace
@@ -9,51 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from dao.backend import DenseRows, SparseRows
 from dao.errors import CorruptStoreError
+from dao.wrapped import WrappedReader
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from dao.backend import Reader
-    from dao.format.manifest import Manifest
 
-__all__ = ["FaultyReader", "LatencyReader", "WrappedReader"]
-
-
-class WrappedReader:
-    """Passes every call on; a base for readers that change something.
-
-    Parameters
-    ----------
-    reader
-        The reader that does the work.
-    """
-
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
-
-    def manifest(self) -> Manifest:
-        """Return what the store holds."""
-        return self.reader.manifest()
-
-    def table(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return a parquet table of the store."""
-        return self.reader.table(path, columns)
-
-    def document(self, path: str) -> Any:
-        """Return a JSON document of the store."""
-        return self.reader.document(path)
-
-    def rows(self, dataset: str, matrix: str, rows: NDArray[np.int64]) -> SparseRows | DenseRows:
-        """Return rows of a matrix."""
-        return self.reader.rows(dataset, matrix, rows)
-
-    def close(self) -> None:
-        """Let go of files and caches."""
-        self.reader.close()
+__all__ = ["FaultyReader", "LatencyReader"]
 
 
 class LatencyReader(WrappedReader):
@@ -85,10 +50,11 @@ class FaultyReader(WrappedReader):
     reader
         The reader that does the work.
     nth
-        Which request, counted from 1.
+        Which request, counted from 1 in each process.
     kind
         ``"fail"`` raises `dao.errors.CorruptStoreError`; ``"short"`` returns a row too few;
-        ``"index"`` returns a column number that does not exist; ``"hang"`` waits first.
+        ``"index"`` returns a column number that does not exist; ``"hang"`` waits first; ``"die"``
+        ends the process.
     seconds
         How long ``"hang"`` waits.
     """
@@ -99,6 +65,12 @@ class FaultyReader(WrappedReader):
         self._calls = 0
         self._lock = threading.Lock()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_calls": 0, "_lock": None}  # locks do not travel
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
     def rows(self, dataset: str, matrix: str, rows: NDArray[np.int64]) -> SparseRows | DenseRows:
         """Return rows of a matrix, or spoil them."""
         with self._lock:
@@ -107,6 +79,8 @@ class FaultyReader(WrappedReader):
         if spoil and self.kind == "fail":
             msg = f"request {self.nth} was made to fail"
             raise CorruptStoreError(msg)
+        if spoil and self.kind == "die":
+            os._exit(1)
         if spoil and self.kind == "hang":
             time.sleep(self.seconds)
         got = super().rows(dataset, matrix, rows)

@@ -95,6 +95,12 @@ class TestLocal(BackendContract):
     backend_name = "local"
 
 
+class TestMemory(BackendContract):
+    """Decoded once."""
+
+    backend_name = "memory"
+
+
 class TestZarrs(BackendContract):
     """Rust."""
 
