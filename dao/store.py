@@ -468,8 +468,10 @@ class Store(View):
         *,
         obs_keys: Sequence[str] = (),
         var_names: Iterable[str] | None = None,
+        missing: str = "error",
         layers: Sequence[str] = (),
         obsm: Sequence[str] = (),
+        measured: bool = False,
         x_format: str = "csr",
         dtype: str | np.dtype[Any] | type = "float32",
         sampler: str | Sampler = "shuffle",
@@ -494,8 +496,14 @@ class Store(View):
             obs columns to deliver; ``dataset`` and ``organism`` are always there to ask for.
         var_names
             Features to deliver, in this order; all selected ones if None.
+        missing
+            What to do with ``var_names`` that the store does not have: ``"error"``, or ``"zero"``
+            for columns of zeros.
         layers, obsm
             Further matrices to deliver.
+        measured
+            Whether a batch has ``"measured"`` too: a boolean array of shape (batch_size, n_vars),
+            False where the study of a cell did not measure a feature, so that a zero says nothing.
         x_format
             ``"csr"`` or ``"dense"``, for X and layers.
         dtype
@@ -525,8 +533,10 @@ class Store(View):
             batch_size=batch_size,
             obs_keys=obs_keys,
             var_names=var_names,
+            missing=missing,
             layers=layers,
             obsm=obsm,
+            measured=measured,
             x_format=x_format,
             dtype=dtype,
             sampler=sampler,

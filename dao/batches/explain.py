@@ -19,7 +19,7 @@ __all__ = ["explain"]
 def explain(generator: Generator) -> str:
     """Return what an epoch of a generator reads, in which order, and the memory it takes."""
     store, spec = generator.store, generator.spec
-    budget = Budget.of(store, spec.matrices, spec.batch_size)
+    budget = Budget.of(store, spec)
     stream = generator.stream(Course(0))
     windows = np.diff(stream.plan.boundaries)
     largest = int(windows.max()) if len(windows) else 0

@@ -222,7 +222,7 @@ class Generator:
             What to read, if not what users asked for.
         """
         own = spec or self.spec
-        budget = Budget.of(self.store, own.matrices, own.batch_size)
+        budget = Budget.of(self.store, own)
         keep(self, budget.kept)
         stream = self.stream(course, share)
         self._given = stream, 0

@@ -9,6 +9,7 @@ import numpy as np
 from dao.batches.automatic import settled
 from dao.batches.columns import ColumnMap
 from dao.batches.generator import Generator
+from dao.batches.measured import Measured
 from dao.batches.rows import rows_of
 from dao.batches.share import Share
 from dao.batches.spec import BatchSpec, MatrixSpec
@@ -38,8 +39,10 @@ def make_generator(
     batch_size: int | str | None,
     obs_keys: Sequence[str],
     var_names: Iterable[str] | None,
+    missing: str,
     layers: Sequence[str],
     obsm: Sequence[str],
+    measured: bool,
     x_format: str,
     dtype: Any,
     sampler: str | Sampler,
@@ -57,8 +60,7 @@ def make_generator(
     if x_format not in {"csr", "dense"}:
         msg = f"x_format={x_format!r}: give 'csr' or 'dense'."
         raise ArgumentError(msg)
-    if var_names is not None:
-        store = store.select_features(var_names)
+    store = _with_features(store, var_names, missing)
     columns = ColumnMap(store.feature_positions().astype(np.int32))
     matrices = {
         name: MatrixSpec(columns, _output_dtype(store, name, dtype), x_format == "dense")
@@ -71,7 +73,9 @@ def make_generator(
     steps, function = split_transform(transform, store, matrices["X"])
     generator = Generator(
         store=store,
-        spec=BatchSpec(size, matrices, obs, steps),
+        spec=BatchSpec(
+            size, matrices, obs, steps, measured=Measured.of(store) if measured else None
+        ),
         sampler=settled(_sampler(sampler), store, rows),
         rows=rows,
         seed=int(seed),
@@ -84,6 +88,15 @@ def make_generator(
         msg = "batch_size=None is for samplers that say which rows come together, as Grouped does."
         raise ArgumentError(msg)
     return generator
+
+
+def _with_features(store: Store, var_names: Iterable[str] | None, missing: str) -> Store:
+    if var_names is not None:
+        return store.select_features(var_names, missing)
+    if missing != "error":
+        msg = f"missing={missing!r} says what to do with var_names that are not there: give them."
+        raise ArgumentError(msg)
+    return store
 
 
 def _output_dtype(store: Store, matrix: str, dtype: Any) -> np.dtype[Any]:

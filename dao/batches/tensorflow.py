@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dao.batches.generator import Generator
+    from dao.batches.spec import BatchSpec
+    from dao.batches.stream import Stream
 
 __all__ = ["tensorflow_dataset"]
 
@@ -68,11 +70,18 @@ def _signature(generator: Generator) -> dict[str, Any]:
         "layers": groups.group("layers"),
         "obsm": groups.group("obsm"),
         "index": tf.TensorSpec(shape=(n_rows,), dtype=tf.int64),
-        **{
-            n: tf.TensorSpec(shape=(None, *a.shape[1:]), dtype=tf.as_dtype(a.dtype))
-            for n, a in stream.extras(2).items()
-        },
+        **_extras_signature(spec, stream, n_rows),
     }
+
+
+def _extras_signature(spec: BatchSpec, stream: Stream, n_rows: int | None) -> dict[str, Any]:
+    signature = {
+        n: tf.TensorSpec(shape=(None, *a.shape[1:]), dtype=tf.as_dtype(a.dtype))
+        for n, a in stream.extras(2).items()
+    }
+    if spec.measured is not None:
+        signature["measured"] = tf.TensorSpec((n_rows, spec.measured.n_vars), tf.bool)
+    return signature
 
 
 def _to_tensorflow(batch: ArrayBatch) -> dict[str, Any]:
