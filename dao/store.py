@@ -573,9 +573,12 @@ class Store(View):
                 raise ArgumentError(msg)
         return TorchRows(self.generator(sampler="sequential", **arguments))
 
-    def tensorflow(self, **arguments: Any) -> tf.data.Dataset:
-        """Return the batches as a ``tf.data.Dataset``; arguments as of `generator`."""
-        return self.generator(**arguments).tensorflow()
+    def tensorflow(self, *, ragged: bool = False, **arguments: Any) -> tf.data.Dataset:
+        """Return the batches as a ``tf.data.Dataset``; arguments as of `generator`.
+
+        With ``ragged`` sparse matrices are pairs of ragged tensors; see `Generator.tensorflow`.
+        """
+        return self.generator(**arguments).tensorflow(ragged=ragged)
 
     def jax(self, **arguments: Any) -> JaxBatches:
         """Return the batches as arrays of `jax`; arguments as of `generator`."""
