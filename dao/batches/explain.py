@@ -42,6 +42,9 @@ def explain(generator: Generator) -> str:
         ),
         f"backend {store.backend!r}, memory budget {format_bytes(store.memory)}",
     ]
+    if generator.chosen:
+        shown = ", ".join(f"{name}={number:,}" for name, number in generator.chosen.items())
+        lines.insert(2, f"chosen for this selection: {shown}")
     keys = [n for n, column in spec.obs.items() if column.categories is not None]
     lines += [f"mixing: {generator.mixing(key)}" for key in keys]
     return "\n".join(lines)

@@ -64,6 +64,7 @@ class Generator:
     drop_last: bool
     transform: Callable[[Any], Any] | None
     given_share: Share | None = None
+    chosen: Mapping[str, int] = field(default_factory=dict)
     stats: Stats = field(default_factory=Stats)
     _next: Course = field(default_factory=lambda: Course(0))
     _given: tuple[Stream, int] | None = None
@@ -152,7 +153,8 @@ class Generator:
     def mixing(self, key: str) -> Mixing:
         """Return how varied batches are in an obs column, beside a perfect shuffle.
 
-        Measured on a sample of the first epoch; no matrix is read.
+        Measured on a sample of batches, of several epochs where they are few, with a standard
+        error; no matrix is read.
 
         Parameters
         ----------
@@ -165,7 +167,7 @@ class Generator:
             With the nearest names.
         """
         labels = label_function(self.store, key)
-        return measure_mixing(self.plan(0), self.batch_size, key, labels)
+        return measure_mixing(self._planned, self.batch_size, key, labels)
 
     def torch(self, device: Any = None) -> TorchBatches:
         """Return an `torch.utils.data.IterableDataset` of whole batches.
@@ -288,8 +290,11 @@ class Generator:
         """Return the order of an epoch; the last two are remembered."""
         if epoch not in self._plans:
             self._plans = dict(list(self._plans.items())[-1:])
-            self._plans[epoch] = self.sampler.plan(self.rows, seed=self.seed, epoch=epoch)
+            self._plans[epoch] = self._planned(epoch)
         return self._plans[epoch]
+
+    def _planned(self, epoch: int) -> EpochPlan:
+        return self.sampler.plan(self.rows, seed=self.seed, epoch=epoch)
 
     # --- stages -------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.batches.automatic import settled
+from dao.batches.automatic import choices, settled
 from dao.batches.columns import ColumnMap
 from dao.batches.generator import Generator
 from dao.batches.measured import Measured
@@ -71,17 +71,20 @@ def make_generator(
     obs = {name: store.obs_column(name) for name in _listed("obs_keys", obs_keys)}
     rows = rows_of(store, size)
     steps, function = split_transform(transform, store, matrices["X"])
+    found = settled(_sampler(sampler), store, rows)
+    chosen = {"batch_size": size} if size is not None and batch_size == "auto" else {}
     generator = Generator(
         store=store,
         spec=BatchSpec(
             size, matrices, obs, steps, measured=Measured.of(store) if measured else None
         ),
-        sampler=settled(_sampler(sampler), store, rows),
+        sampler=found,
         rows=rows,
         seed=int(seed),
         drop_last=bool(drop_last),
         transform=function,
         given_share=_share(rank, world_size),
+        chosen={**chosen, **choices(sampler, found)},
     )
     # What a sampler has to say against its arguments is said now.
     if generator.plan(0).batches is None and size is None:
