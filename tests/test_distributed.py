@@ -71,7 +71,7 @@ def run(world_size: int, folder: Path, path: Path, task: Mapping[str, Any]) -> l
     for process in ranks:
         process.start()
     for process in ranks:
-        process.join(120)
+        process.join(300)
         assert process.exitcode == 0
     files = [folder / f"{task['name']}-{rank}.json" for rank in range(world_size)]
     return [json.loads(file.read_text()) for file in files]

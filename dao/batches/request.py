@@ -86,6 +86,8 @@ def make_generator(
         given_share=_share(rank, world_size),
         chosen={**chosen, **choices(sampler, found)},
     )
+    if size is not None and isinstance(found, Shuffle | Random | Sequential):
+        return generator  # they have nothing to say against their arguments, and take every size
     # What a sampler has to say against its arguments is said now.
     if generator.plan(0).batches is None and size is None:
         msg = "batch_size=None is for samplers that say which rows come together, as Grouped does."
