@@ -15,12 +15,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "coordinates",
     "copy_segments",
     "count_selected",
     "dense_from_dense",
     "fill_dense",
     "fill_selected",
 ]
+
+
+@njit(nogil=True, cache=True)
+def coordinates(
+    indptr: NDArray[Any], indices: NDArray[Any], first: int, stop: int, out: NDArray[np.int64]
+) -> None:
+    """Write row and column of each element of some rows of a CSR matrix to ``out``."""
+    for row in range(first, stop):
+        for k in range(indptr[row], indptr[row + 1]):
+            out[k, 0] = row
+            out[k, 1] = indices[k]
 
 
 @njit(nogil=True, cache=True)

@@ -671,8 +671,10 @@ class Store(View):
         *,
         obs_keys: Sequence[str] = (),
         var_names: Iterable[str] | None = None,
+        missing: str = "error",
         layers: Sequence[str] = (),
         obsm: Sequence[str] = (),
+        measured: bool = False,
         x_format: str = "csr",
         dtype: str | np.dtype[Any] | type = "float32",
         sampler: str | Sampler = "shuffle",
@@ -697,8 +699,14 @@ class Store(View):
             obs columns to deliver; ``dataset`` and ``organism`` are always there to ask for.
         var_names
             Features to deliver, in this order; all selected ones if None.
+        missing
+            What to do with ``var_names`` that the store does not have: ``"error"``, or ``"zero"``
+            for columns of zeros.
         layers, obsm
             Further matrices to deliver.
+        measured
+            Whether a batch has ``"measured"`` too: a boolean array of shape (batch_size, n_vars),
+            False where the study of a cell did not measure a feature, so that a zero says nothing.
         x_format
             ``"csr"`` or ``"dense"``, for X and layers.
         dtype
@@ -728,8 +736,10 @@ class Store(View):
             batch_size=batch_size,
             obs_keys=obs_keys,
             var_names=var_names,
+            missing=missing,
             layers=layers,
             obsm=obsm,
+            measured=measured,
             x_format=x_format,
             dtype=dtype,
             sampler=sampler,
@@ -766,9 +776,12 @@ class Store(View):
                 raise ArgumentError(msg)
         return TorchRows(self.generator(sampler="sequential", **arguments))
 
-    def tensorflow(self, **arguments: Any) -> tf.data.Dataset:
-        """Return the batches as a ``tf.data.Dataset``; arguments as of `generator`."""
-        return self.generator(**arguments).tensorflow()
+    def tensorflow(self, *, ragged: bool = False, **arguments: Any) -> tf.data.Dataset:
+        """Return the batches as a ``tf.data.Dataset``; arguments as of `generator`.
+
+        With ``ragged`` sparse matrices are pairs of ragged tensors; see `Generator.tensorflow`.
+        """
+        return self.generator(**arguments).tensorflow(ragged=ragged)
 
     def jax(self, **arguments: Any) -> JaxBatches:
         """Return the batches as arrays of `jax`; arguments as of `generator`."""

@@ -410,3 +410,21 @@ def test_an_error_comes_after_what_was_finished(store: dao.Store) -> None:
     with pytest.raises(ValueError, match="no more"):
         consume()
     assert seen == list(range(70))
+
+
+def test_making_a_generator_draws_no_order(store: dao.Store) -> None:
+    """The order of an epoch is drawn when it begins: a permutation of all cells takes a while."""
+    drawn = []
+
+    class Counting(samplers.Random):
+        def plan(self, rows: samplers.Rows, *, seed: int, epoch: int) -> samplers.EpochPlan:
+            drawn.append(epoch)
+            return super().plan(rows, seed=seed, epoch=epoch)
+
+    generator = store.generator(10, sampler=Counting())
+    generator.set_epoch(4)
+    assert drawn == []
+    assert sum(1 for _ in generator) == 13
+    assert drawn == [4]
+    with pytest.raises(errors.ArgumentError, match="batch_size=None"):
+        store.generator(None, sampler=Counting())

@@ -31,6 +31,7 @@ MAY_IMPORT_FRAMEWORKS = {
     "batches/device.py",
     "batches/jax.py",
     "batches/tensorflow.py",
+    "batches/tensorflow_tensors.py",
     "batches/torch.py",
     "batches/torch_rows.py",
     "cli/training.py",

@@ -69,9 +69,9 @@ def test_store_methods() -> None:
     assert signature(Store.generator) == [
         ("batch_size", 1024, both),
         *keywords(
-            obs_keys=(), var_names=None, layers=(), obsm=(), x_format="csr", dtype="float32",
-            sampler="shuffle", seed=0, drop_last=False, transform=None, rank=None,
-            world_size=None,
+            obs_keys=(), var_names=None, missing="error", layers=(), obsm=(), measured=False,
+            x_format="csr", dtype="float32", sampler="shuffle", seed=0, drop_last=False,
+            transform=None, rank=None, world_size=None,
         ),
     ]  # fmt: skip
     for name in ("n_obs", "n_vars", "shape", "obs", "var", "var_names", "datasets"):

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     LabelsOf = Callable[[NDArray[np.int64]], NDArray[np.integer]]
 
-__all__ = ["label_function", "settled"]
+__all__ = ["choices", "label_function", "settled"]
 
-_MOST_COLUMNS = 4  # that are looked at where nothing is known of the order of the rows
+_MOST_COLUMNS = 16  # that are looked at where nothing is known of the order of the rows
 
 
 def settled(sampler: Sampler, store: Store, rows: Rows) -> Sampler:
@@ -31,6 +31,15 @@ def settled(sampler: Sampler, store: Store, rows: Rows) -> Sampler:
         return sampler
     keys = list(_unmixed(store)) if rows.n > sampler.lengths[1] else []
     return auto_shuffle(sampler, rows, {key: label_function(store, key) for key in keys})
+
+
+def choices(sampler: str | Sampler, found: Sampler) -> dict[str, int]:
+    """Return what `settled` chose of what was left to choose."""
+    given = Shuffle() if sampler == "shuffle" else sampler
+    if not isinstance(given, Shuffle) or not isinstance(found, Shuffle):
+        return {}
+    names = [n for n in ("block", "window") if getattr(given, n) == "auto"]
+    return {n: getattr(found, n) for n in names}
 
 
 def label_function(store: Store, key: str) -> LabelsOf:

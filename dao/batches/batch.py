@@ -91,7 +91,7 @@ def batches(
                 joined, waiting = join(waiting), []
                 pieces = _with_obs(joined, spec).cut((ends - given).tolist())
                 given = read
-                yield [_with_extras(piece, stream) for piece in pieces]
+                yield [_with_extras(piece, spec, stream) for piece in pieces]
                 del joined, pieces
         del window  # or it would be held while the next one is decoded
 
@@ -101,7 +101,7 @@ def taken(store: Store, spec: BatchSpec, positions: NDArray[np.int64]) -> ArrayB
     cuts = [0, len(positions)]
     rows = locate(store.manifest, store.selection, positions, cuts)
     window = fetch(store.reader, spec.matrices, rows)
-    return _with_obs(segment(window, 0, spec.matrices), spec)
+    return _with_extras(_with_obs(segment(window, 0, spec.matrices), spec), spec)
 
 
 def to_numpy(batch: ArrayBatch) -> dict[str, Any]:
@@ -116,8 +116,10 @@ def to_numpy(batch: ArrayBatch) -> dict[str, Any]:
     }
 
 
-def _with_extras(batch: ArrayBatch, stream: Stream) -> ArrayBatch:
-    extras = stream.extras(len(batch.index))
+def _with_extras(batch: ArrayBatch, spec: BatchSpec, stream: Stream | None = None) -> ArrayBatch:
+    extras = {} if stream is None else dict(stream.extras(len(batch.index)))
+    if spec.measured is not None:
+        extras["measured"] = spec.measured.rows(batch.index)
     return replace(batch, extras=extras) if extras else batch
 
 

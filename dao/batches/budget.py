@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
-    from dao.batches.spec import MatrixSpec
+    from dao.batches.spec import BatchSpec
     from dao.store import Store
 
 __all__ = ["Budget"]
@@ -50,16 +48,16 @@ class Budget:
     batch_size: int
 
     @classmethod
-    def of(cls, store: Store, matrices: Mapping[str, MatrixSpec], batch_size: int | None) -> Budget:
-        """Return the budget of a stream of these matrices."""
-        stored = sum(store.stored_row_bytes(name) for name in matrices)
-        final = 0
-        for name, how in matrices.items():
+    def of(cls, store: Store, spec: BatchSpec) -> Budget:
+        """Return the budget of a stream of such batches."""
+        stored = sum(store.stored_row_bytes(name) for name in spec.matrices)
+        final = 0 if spec.measured is None else spec.measured.n_vars
+        for name, how in spec.matrices.items():
             if how.dense:
                 final += how.columns.n_vars * how.dtype.itemsize
             else:
                 final += int(store.mean_nnz(name)) * (how.dtype.itemsize + 4)
-        return cls(store.memory, max(1, stored), max(1, final), batch_size or 1)
+        return cls(store.memory, max(1, stored), max(1, final), spec.batch_size or 1)
 
     @property
     def fetch_rows(self) -> int:

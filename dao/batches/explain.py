@@ -30,7 +30,7 @@ _REASONS = {
 def explain(generator: Generator) -> str:
     """Return what an epoch of a generator reads, in which order, and the memory it takes."""
     store, spec = generator.store, generator.spec
-    budget = Budget.of(store, spec.matrices, spec.batch_size)
+    budget = Budget.of(store, spec)
     stream = generator.stream(Course(0))
     windows = np.diff(stream.plan.boundaries)
     largest = int(windows.max()) if len(windows) else 0
@@ -53,6 +53,9 @@ def explain(generator: Generator) -> str:
         ),
         f"backend {store.backend!r}{_reason(store)}, memory budget {format_bytes(store.memory)}",
     ]
+    if generator.chosen:
+        shown = ", ".join(f"{name}={number:,}" for name, number in generator.chosen.items())
+        lines.insert(2, f"chosen for this selection: {shown}")
     keys = [n for n, column in spec.obs.items() if column.categories is not None]
     lines += [f"mixing: {generator.mixing(key)}" for key in keys]
     return "\n".join(lines)

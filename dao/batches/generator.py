@@ -65,6 +65,7 @@ class Generator:
     drop_last: bool
     transform: Callable[[Any], Any] | None
     given_share: Share | None = None
+    chosen: Mapping[str, int] = field(default_factory=dict)
     stats: Stats = field(default_factory=Stats)
     _next: Course = field(default_factory=lambda: Course(0))
     _given: tuple[Stream, int] | None = None
@@ -103,14 +104,29 @@ class Generator:
             raise ArgumentError(msg)
         self._next, self._given = Course(epoch), None
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self, n_batches: int | None = None) -> dict[str, Any]:
         """Return where the stream is: small, plain values that JSON can hold.
 
         It speaks of the iterator that was made last, after the batch it gave last. In a
         distributed run take it at the same step on all ranks: then each rank's is good for all.
+
+        Parameters
+        ----------
+        n_batches
+            Batches of that iterator that were used, where something between it and you reads
+            ahead, as tf.data does; None for all that it gave.
+
+        Raises
+        ------
+        dao.errors.ArgumentError
+            If it has not given so many.
         """
-        stream, n_batches = self._given or (None, 0)
-        course = self._next if stream is None else stream.course_after(n_batches)
+        stream, given = self._given or (None, 0)
+        if n_batches is not None and not 0 <= n_batches <= given:
+            msg = f"n_batches={n_batches!r}: the iterator that was made last has given {given}."
+            raise ArgumentError(msg)
+        used = given if n_batches is None else n_batches
+        course = self._next if stream is None else stream.course_after(used)
         return state_of(course, self._fingerprint)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -138,7 +154,8 @@ class Generator:
     def mixing(self, key: str) -> Mixing:
         """Return how varied batches are in an obs column, beside a perfect shuffle.
 
-        Measured on a sample of the first epoch; no matrix is read.
+        Measured on a sample of batches, of several epochs where they are few, with a standard
+        error; no matrix is read.
 
         Parameters
         ----------
@@ -151,7 +168,7 @@ class Generator:
             With the nearest names.
         """
         labels = label_function(self.store, key)
-        return measure_mixing(self.plan(0), self.batch_size, key, labels)
+        return measure_mixing(self._planned, self.batch_size, key, labels)
 
     def torch(self, device: Any = None) -> TorchBatches:
         """Return an `torch.utils.data.IterableDataset` of whole batches.
@@ -171,11 +188,28 @@ class Generator:
 
         return TorchBatches(self, device)
 
-    def tensorflow(self) -> tf.data.Dataset:
-        """Return a `tf.data.Dataset` of whole batches."""
+    def tensorflow(self, *, ragged: bool = False) -> tf.data.Dataset:
+        """Return a `tf.data.Dataset` of whole batches, each pass over it the next epoch.
+
+        X is dense, or a ``tf.SparseTensor`` for ``x_format="csr"``. Made after `load_state_dict`
+        in the middle of an epoch, the dataset is what is left of that; make another one for the
+        epochs after.
+
+        Parameters
+        ----------
+        ragged
+            Whether X and layers as CSR are ``{"indices": ..., "values": ...}`` instead, two
+            ``tf.RaggedTensor`` with a row for each cell: half the memory.
+
+        Raises
+        ------
+        dao.errors.ArgumentError
+            If the generator has a function as ``transform`` (use ``dataset.map``), or ``ragged``
+            is asked for dense batches.
+        """
         from dao.batches.tensorflow import tensorflow_dataset
 
-        return tensorflow_dataset(self)
+        return tensorflow_dataset(self, ragged=ragged)
 
     def jax(self) -> JaxBatches:
         """Return an iterable of batches of `jax` arrays, which share memory with NumPy's.
@@ -193,11 +227,16 @@ class Generator:
 
     # --- for adaptors to frameworks -----------------------------------------------------------
 
-    def begin(self) -> Course:
-        """Return the course of the next `iterate`, and go on to the epoch after."""
+    def upcoming(self) -> Course:
+        """Return the course of the next `iterate`."""
         course = self._next
         if any(course.done) and not self.stream(course).n_batches:
-            course = Course(course.epoch + 1)  # the state was taken at the end of its epoch
+            return Course(course.epoch + 1)  # the state was taken at the end of its epoch
+        return course
+
+    def begin(self) -> Course:
+        """Return the course of the next `iterate`, and go on to the epoch after."""
+        course = self.upcoming()
         self._next = Course(course.epoch + 1)
         return course
 
@@ -223,7 +262,7 @@ class Generator:
             What to read, if not what users asked for.
         """
         own = spec or self.spec
-        budget = Budget.of(self.store, own.matrices, own.batch_size)
+        budget = Budget.of(self.store, own)
         keep(self, budget.kept)
         stream = self.stream(course, share)
         self._given = stream, 0
@@ -252,8 +291,11 @@ class Generator:
         """Return the order of an epoch; the last two are remembered."""
         if epoch not in self._plans:
             self._plans = dict(list(self._plans.items())[-1:])
-            self._plans[epoch] = self.sampler.plan(self.rows, seed=self.seed, epoch=epoch)
+            self._plans[epoch] = self._planned(epoch)
         return self._plans[epoch]
+
+    def _planned(self, epoch: int) -> EpochPlan:
+        return self.sampler.plan(self.rows, seed=self.seed, epoch=epoch)
 
     # --- stages -------------------------------------------------------------------------------
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.batches.automatic import settled
+from dao.batches.automatic import choices, settled
 from dao.batches.columns import ColumnMap
 from dao.batches.generator import Generator
+from dao.batches.measured import Measured
 from dao.batches.rows import rows_of
 from dao.batches.share import Share
 from dao.batches.spec import BatchSpec, MatrixSpec
@@ -38,8 +39,10 @@ def make_generator(
     batch_size: int | str | None,
     obs_keys: Sequence[str],
     var_names: Iterable[str] | None,
+    missing: str,
     layers: Sequence[str],
     obsm: Sequence[str],
+    measured: bool,
     x_format: str,
     dtype: Any,
     sampler: str | Sampler,
@@ -57,8 +60,7 @@ def make_generator(
     if x_format not in {"csr", "dense"}:
         msg = f"x_format={x_format!r}: give 'csr' or 'dense'."
         raise ArgumentError(msg)
-    if var_names is not None:
-        store = store.select_features(var_names)
+    store = _with_features(store, var_names, missing)
     columns = ColumnMap(store.feature_positions().astype(np.int32))
     matrices = {
         name: MatrixSpec(columns, _output_dtype(store, name, dtype), x_format == "dense")
@@ -69,21 +71,37 @@ def make_generator(
     obs = {name: store.obs_column(name) for name in _listed("obs_keys", obs_keys)}
     rows = rows_of(store, size)
     steps, function = split_transform(transform, store, matrices["X"])
+    found = settled(_sampler(sampler), store, rows)
+    chosen = {"batch_size": size} if size is not None and batch_size == "auto" else {}
     generator = Generator(
         store=store,
-        spec=BatchSpec(size, matrices, obs, steps),
-        sampler=settled(_sampler(sampler), store, rows),
+        spec=BatchSpec(
+            size, matrices, obs, steps, measured=Measured.of(store) if measured else None
+        ),
+        sampler=found,
         rows=rows,
         seed=int(seed),
         drop_last=bool(drop_last),
         transform=function,
         given_share=_share(rank, world_size),
+        chosen={**chosen, **choices(sampler, found)},
     )
+    if size is not None and isinstance(found, Shuffle | Random | Sequential):
+        return generator  # they have nothing to say against their arguments, and take every size
     # What a sampler has to say against its arguments is said now.
     if generator.plan(0).batches is None and size is None:
         msg = "batch_size=None is for samplers that say which rows come together, as Grouped does."
         raise ArgumentError(msg)
     return generator
+
+
+def _with_features(store: Store, var_names: Iterable[str] | None, missing: str) -> Store:
+    if var_names is not None:
+        return store.select_features(var_names, missing)
+    if missing != "error":
+        msg = f"missing={missing!r} says what to do with var_names that are not there: give them."
+        raise ArgumentError(msg)
+    return store
 
 
 def _output_dtype(store: Store, matrix: str, dtype: Any) -> np.dtype[Any]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from dao.batches.columns import ColumnMap
+    from dao.batches.measured import Measured
     from dao.obs import Column
     from dao.transforms import Step
 
@@ -40,9 +41,12 @@ class BatchSpec:
         The obs columns of the whole selection.
     steps
         What happens to X before a framework sees it, and the obs column that this needs.
+    measured
+        What each study measured, where batches shall say so.
     """
 
     batch_size: int | None
     matrices: Mapping[str, MatrixSpec]
     obs: Mapping[str, Column]
     steps: Sequence[tuple[Step, Column | None]] = ()
+    measured: Measured | None = None

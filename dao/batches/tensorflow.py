@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from dao.backend import missing_extra
-from dao.batches.batch import ArrayBatch
-from dao.batches.numeric import numeric_dtype, numeric_obs
 from dao.errors import ArgumentError
 
 try:
     import tensorflow as tf
+
+    from dao.batches.tensorflow_tensors import signature, to_tensorflow
 except ImportError as error:
     msg = "store.tensorflow()"
     raise missing_extra(msg, "tensorflow", error) from error
@@ -20,75 +19,51 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dao.batches.course import Course
     from dao.batches.generator import Generator
 
 __all__ = ["tensorflow_dataset"]
 
 
-def tensorflow_dataset(generator: Generator) -> tf.data.Dataset:
-    """Return a dataset of whole batches; every pass over it is the next epoch.
+def tensorflow_dataset(generator: Generator, *, ragged: bool = False) -> tf.data.Dataset:
+    """Return a dataset of whole batches, of which the number is known.
 
-    X is dense, or a ``tf.SparseTensor`` for ``x_format="csr"``; the number of batches is known.
+    Every pass over it is the next epoch. But made in the middle of an epoch, after
+    `Generator.load_state_dict`, the dataset is what is left of that, in every pass: the number of
+    batches is part of it, and Keras may take some only to see what they look like.
 
     Raises
     ------
     dao.errors.ArgumentError
-        If the generator has a transform: map the dataset instead.
+        If the generator has a function as a transform, or ``ragged`` is asked for dense batches.
     """
     if generator.transform is not None:
-        msg = "transform= cannot keep static types; use dataset.map(function) instead."
+        msg = "A function as transform= cannot keep static types; use dataset.map(function)."
+        raise ArgumentError(msg)
+    if ragged and generator.spec.matrices["X"].dense:
+        msg = "ragged=True is a form of sparse matrices: give x_format='csr'."
         raise ArgumentError(msg)
     generator.given_share = generator.share  # tensorflow's threads know nothing of a scope
-    signature = _signature(generator)
+    course = generator.upcoming()
+    stream = generator.stream(course)
+    convert = partial(to_tensorflow, ragged=ragged)
+    rest = course if any(course.done) else None
 
     def batches() -> Iterator[dict[str, Any]]:
-        yield from generator.iterate(_to_tensorflow, generator.begin())
+        yield from generator.iterate(convert, _begin(generator, rest))
 
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
-    return dataset.apply(tf.data.experimental.assert_cardinality(len(generator)))
-
-
-def _signature(generator: Generator) -> dict[str, Any]:
-    spec = generator.spec
-    # Only where all batches are full can their length be part of the type.
-    stream = generator.stream(generator.course(generator.epoch))
-    n_rows = generator.batch_size if stream.full_batches_only else None
-    matrices: dict[str, Any] = {}
-    for name, how in spec.matrices.items():
-        kind = tf.TensorSpec if how.dense else tf.SparseTensorSpec
-        matrices[name] = kind(shape=(n_rows, how.columns.n_vars), dtype=tf.as_dtype(how.dtype))
-    obs = {
-        n: tf.TensorSpec(shape=(n_rows,), dtype=tf.as_dtype(numeric_dtype(n, c)))
-        for n, c in spec.obs.items()
-    }
-    groups = ArrayBatch(matrices, {}, np.empty(0, np.int64))
-    return {
-        "X": matrices["X"],
-        "obs": obs,
-        "layers": groups.group("layers"),
-        "obsm": groups.group("obsm"),
-        "index": tf.TensorSpec(shape=(n_rows,), dtype=tf.int64),
-        **{
-            n: tf.TensorSpec(shape=(None, *a.shape[1:]), dtype=tf.as_dtype(a.dtype))
-            for n, a in stream.extras(2).items()
-        },
-    }
+    dataset = tf.data.Dataset.from_generator(
+        batches, output_signature=signature(generator, stream, ragged=ragged)
+    )
+    return dataset.apply(tf.data.experimental.assert_cardinality(stream.n_batches))
 
 
-def _to_tensorflow(batch: ArrayBatch) -> dict[str, Any]:
-    return {
-        "X": _tensor(batch.matrices["X"]),
-        "obs": {n: numeric_obs(n, c) for n, c in batch.obs.items()},
-        "layers": {n: _tensor(m) for n, m in batch.group("layers").items()},
-        "obsm": {n: _tensor(m) for n, m in batch.group("obsm").items()},
-        "index": batch.index,
-        **batch.extras,
-    }
-
-
-def _tensor(matrix: Any) -> Any:
-    if isinstance(matrix, np.ndarray):
-        return matrix
-    rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
-    places = np.stack([rows, matrix.indices.astype(np.int64)], axis=1)
-    return tf.SparseTensor(places, matrix.data, matrix.shape)
+def _begin(generator: Generator, rest: Course | None) -> Course:
+    """Return the course of a pass: the next epoch, or what was left of one."""
+    course = generator.upcoming()
+    if rest is not None and course != rest:
+        return rest
+    if rest is None and any(course.done):
+        msg = "A state was loaded after this dataset was made: make another, by tensorflow()."
+        raise ArgumentError(msg)
+    return generator.begin()

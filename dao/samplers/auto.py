@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dao.samplers.plan import EpochPlan
     from dao.samplers.rows import Rows
     from dao.samplers.shuffle import Shuffle
 
@@ -74,6 +75,9 @@ def _mixes(
     rows: Rows,
     labels: Mapping[str, Callable[[NDArray[np.int64]], NDArray[np.integer]]],
 ) -> bool:
-    plan = sampler.plan(rows, seed=0, epoch=0)
+
+    def plan(epoch: int) -> EpochPlan:
+        return sampler.plan(rows, seed=0, epoch=epoch)
+
     found = (measure_mixing(plan, _BATCH_SIZE, key, of) for key, of in labels.items())
     return all(mixing.ratio >= _ENOUGH for mixing in found)

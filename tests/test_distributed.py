@@ -1,0 +1,94 @@
+"""DDP over gloo in real processes, and going on with another number of them."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import dao
+
+torch = pytest.importorskip("torch")
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+# What is left each time divides among the ranks that go on.
+N_OBS, SIZE, STEPS = 1_080, 15, 6
+
+
+@pytest.fixture
+def path(write: Callable[..., dao.Store], make_study: Any) -> Path:
+    """Two studies, 1,080 cells."""
+    store: Any = write({"a": make_study(0, 700), "b": make_study(1, 380)})
+    return store.path
+
+
+def train(rank: int, world_size: int, folder: str, path: str, task: Mapping[str, Any]) -> None:
+    """Train a model in DDP; write down the cells of each step, the state, and the weights."""
+    torch.set_num_threads(1)
+    rendezvous = f"file://{folder}/rendezvous-{task['name']}"
+    torch.distributed.init_process_group(
+        "gloo", init_method=rendezvous, rank=rank, world_size=world_size
+    )
+    store = dao.load_store(path, backend=task["backend"])
+    dataset = store.torch(batch_size=SIZE, obs_keys=["cell_type"], x_format="dense", seed=5)
+    if "state" in task:
+        dataset.load_state_dict(task["state"])
+    torch.manual_seed(0)
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(store.n_vars, 3))
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-4)
+    epochs: list[list[int]] = []
+    state = None
+    for _ in range(task["epochs"]):
+        epochs.append([])
+        for number, batch in enumerate(dataset, start=1):
+            optimiser.zero_grad()
+            # Would wait for ever if one rank had a batch more than the others.
+            torch.nn.functional.cross_entropy(
+                model(batch["X"]), batch["obs"]["cell_type"]
+            ).backward()
+            optimiser.step()
+            epochs[-1] += batch["index"].tolist()
+            if number == task.get("stop"):
+                state = dataset.state_dict()
+                break
+    weights = [float(v) for p in model.parameters() for v in p.detach().ravel()]
+    with open(f"{folder}/{task['name']}-{rank}.json", "w") as file:  # noqa: PTH123
+        json.dump({"epochs": epochs, "state": state, "weights": weights}, file)
+    torch.distributed.destroy_process_group()
+
+
+def run(world_size: int, folder: Path, path: Path, task: Mapping[str, Any]) -> list[Any]:
+    """Run a task in processes of its own, and return what each rank wrote down."""
+    context = multiprocessing.get_context("spawn")
+    arguments = (world_size, str(folder), str(path), task)
+    ranks = [context.Process(target=train, args=(r, *arguments)) for r in range(world_size)]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(300)
+        assert process.exitcode == 0
+    files = [folder / f"{task['name']}-{rank}.json" for rank in range(world_size)]
+    return [json.loads(file.read_text()) for file in files]
+
+
+def test_other_processes_go_on(path: Path, tmp_path: Path) -> None:
+    """Two ranks, then three, then two on another backend: together one epoch, and then the next."""
+    steps = {"backend": "local", "epochs": 1, "stop": STEPS}
+    two = run(2, tmp_path, path, {"name": "two", **steps})
+    three = run(3, tmp_path, path, {"name": "three", "state": two[0]["state"], **steps})
+    last = {"name": "last", "state": three[2]["state"], "backend": "zarr", "epochs": 2}
+    again = run(2, tmp_path, path, last)
+    for results in (two, three, again):  # the ranks saw other cells and have the same model
+        assert all(found["state"] == results[0]["state"] for found in results)
+        for found in results:
+            np.testing.assert_allclose(found["weights"], results[0]["weights"], rtol=1e-5)
+    seen = [i for found in (*two, *three, *again) for i in found["epochs"][0]]
+    assert sorted(seen) == list(range(N_OBS))
+    following = [i for found in again for i in found["epochs"][1]]
+    assert sorted(following) == list(range(N_OBS))
