@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Selection", "rows_where"]
 
 _BLOCK = 1 << 20
+_FEW = 16  # fewer rows than one in so many are sorted rather than marked
 
 
 @dataclass(frozen=True)
@@ -99,12 +100,28 @@ class Selection:
             Whole numbers from 0 to below `n_obs`.
         """
         places = positions if self.order is None else self.order[positions]
+        if len(places) < self.n_chosen // _FEW:
+            return self._take_few(places)
         there = np.zeros(self.n_chosen, np.bool_)
         there[places] = True
         kept = self.only(there)
         if len(places) == kept.n_chosen and _ascend(places):
             return kept
         return Selection(kept.sizes, kept.chosen, _ranks(there)[places])
+
+    def _take_few(self, places: NDArray[Any]) -> Selection:
+        """Return some of the chosen rows, in time and memory that depend on their number only."""
+        unique, inverse = np.unique(places, return_inverse=True)
+        cuts = np.searchsorted(unique, self.offsets)
+        none = np.empty(0, np.uint32)
+        chosen: list[NDArray[np.uint32] | None] = [none] * len(self.sizes)
+        for i in np.flatnonzero(np.diff(cuts)).tolist():
+            found = (unique[cuts[i] : cuts[i + 1]] - self.offsets[i]).astype(np.uint32)
+            rows = self.chosen[i]
+            chosen[i] = found if rows is None else rows[found]
+        ordered = len(unique) == len(places) and _ascend(places)
+        ranks = None if ordered else inverse.astype(np.uint32)
+        return Selection(self.sizes, tuple(chosen), ranks)
 
     def keep(self, masks: list[NDArray[np.bool_]]) -> Selection:
         """Return the rows that are true in masks over the chosen rows of each part."""

@@ -411,7 +411,7 @@ def test_many_rows_are_read_in_threads(
     study.obs["a.b"] = pd.Categorical(["p", "q"] * 1000)
     store = write(study)
     expected = store.obs
-    monkeypatch.setattr("dao.directory._MANY_ROWS", 10)
+    monkeypatch.setattr("dao.files._MANY_ROWS", 10)
     pd.testing.assert_frame_equal(dao.load_store(store.path).obs, expected)
 
 
@@ -491,3 +491,19 @@ def test_a_selection_of_a_huge_store_is_small() -> None:
     assert [None if r is None else r.tolist() for r in taken.chosen] == [[2], [4]]
     assert taken.order.tolist() == [1, 0, 0]
     assert [a.tolist() for a in taken.locate(np.arange(3))] == [[1, 0, 0], [4, 2, 2]]
+
+
+@given(data=st.data())
+def test_few_rows_are_taken_as_many_are(data: st.DataObject) -> None:
+    """Sorting a few positions and marking them give the same selection."""
+    sizes = tuple(data.draw(st.lists(st.integers(0, 40), min_size=1, max_size=5)))
+    masks = [np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n))) for n in sizes]
+    everything = Selection(sizes, (None,) * len(sizes))
+    some = everything.only(np.concatenate([np.empty(0, np.bool_), *masks]).astype(np.bool_))
+    for selection in (everything, some):
+        places = st.integers(0, max(0, selection.n_obs - 1))
+        wanted = np.array(data.draw(st.lists(places, max_size=30)) if selection.n_obs else [], int)
+        few, expected = selection._take_few(wanted), selection.locate(wanted)
+        for mine, theirs in zip(few.locate(np.arange(few.n_obs)), expected, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        assert (few.order is None) == bool((np.diff(wanted) > 0).all())
