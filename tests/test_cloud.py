@@ -43,6 +43,8 @@ from dao.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.once
+
 obstore = pytest.importorskip("obstore")
 serving = pytest.importorskip("werkzeug.serving")
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 KILL = Path(__file__).parent / "crash" / "kill.py"
 
 

@@ -20,6 +20,8 @@ from dao.testing import FaultyReader, LatencyReader, damaged
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 BACKENDS = ["local", "zarr", "zarrs", "memory", "dask"]
 SMALL = samplers.Shuffle(8, 100)  # many windows
 
