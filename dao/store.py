@@ -819,6 +819,69 @@ class Store(View):
 
         return without_datasets(self, [ids] if isinstance(ids, str) else list(ids))
 
+    def compact(
+        self,
+        merge: Mapping[str, Sequence[str]] | None = None,
+        *,
+        ids: str | Sequence[str] | None = None,
+        shuffle: bool = True,
+        cluster_by: str | Sequence[str] | None = None,
+        seed: int = 0,
+        profile: str | None = None,
+        memory: int | str = "2GiB",
+        keep_ids: str = "study",
+        progress: bool = True,
+    ) -> Store:
+        """Write datasets on disk anew, in one commit, and return the new generation, whole.
+
+        Small datasets become one, rows come into another order, bytes into another profile; what
+        is selected here plays no part. Earlier generations, and those who have them open, keep the
+        datasets as they were; ``dao validate --repair --old-generations`` removes their files.
+
+        Parameters
+        ----------
+        merge
+            New id -> ids of the datasets that it is made of, in the place of the first. They are
+            of one organism, with the same measured features, layers and obsm.
+        ids
+            Other datasets to write; if None, all if ``merge`` is None too, else no others.
+        shuffle, cluster_by, seed
+            As of `dao.write_store`, over all cells of a merged dataset. If ``cluster_by`` is None
+            it stays as it is; ``()`` is for none.
+        profile
+            As of `dao.write_store`; that of the store if None.
+        memory
+            Bytes that writing may hold; datasets are read piece by piece.
+        keep_ids
+            The obs column of merged datasets that holds the former ids. ``_source_row`` is then
+            counted through the studies, one after another in the order of the store.
+        progress
+            Show a progress bar on a terminal.
+
+        Raises
+        ------
+        dao.errors.ArgumentError
+            If datasets cannot be one, saying why.
+        dao.errors.UnknownDatasetError
+            With the nearest ids.
+        dao.errors.StoreBusyError, dao.errors.StoreChangedError
+            If another process is writing, or has changed what is asked for.
+        """
+        from dao.choose.changed import compacted
+
+        return compacted(
+            self,
+            merge=merge,
+            ids=[ids] if isinstance(ids, str) else ids,
+            shuffle=shuffle,
+            cluster_by=cluster_by,
+            seed=seed,
+            profile=profile,
+            memory=memory,
+            keep_ids=keep_ids,
+            progress=progress,
+        )
+
     def validate(self) -> Report:
         """Read every byte of the store on disk and check it; see `dao.validate_store`."""
         from dao.backend import check_own

@@ -14,7 +14,9 @@ pytestmark = pytest.mark.once
 KILL = Path(__file__).parent / "crash" / "kill.py"
 
 
-@pytest.mark.parametrize("change", ["append", "replace", "overwrite", "remove", "ontology", "tidy"])
+@pytest.mark.parametrize(
+    "change", ["append", "replace", "overwrite", "remove", "compact", "ontology", "tidy"]
+)
 def test_killed_at_every_step(tmp_path: Path, change: str) -> None:
     """It opens, is sound and exact; the change can be made again, and nothing is left over."""
     if change == "ontology":

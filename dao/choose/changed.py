@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dao.backend import check_own
 from dao.choose.unchanged import carried_over
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from dao.store import Store
 
-__all__ = ["with_ontology", "without_datasets"]
+__all__ = ["compacted", "with_ontology", "without_datasets"]
 
 
 def with_ontology(store: Store, column: str, file: str | os.PathLike[str]) -> Store:
@@ -42,6 +42,20 @@ def without_datasets(store: Store, ids: Sequence[str]) -> Store:
     left = store.subset(exclude={"dataset": list(ids)})
     remove_datasets(root, store.manifest, ids)
     return _opened_again(store, left)
+
+
+def compacted(store: Store, **arguments: Any) -> Store:
+    """Return the new generation of a store; see `dao.Store.compact`."""
+    from dao.load import load_store
+    from dao.write.change import check_same
+    from dao.write.compact import compact_datasets
+
+    root = _root(store, "compact")
+    # What others have committed since stays, and may be what is asked for.
+    now = load_store(root)
+    check_same(now.manifest, store.manifest, root)
+    compact_datasets(root, now, **arguments)
+    return load_store(store.path, store.backend, memory=store.memory)
 
 
 def _root(store: Store, what: str) -> Path:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dao.cli.commands import demo, history, info, remove, validate
+from dao.cli.compact import compact
 from dao.cli.write import write
 from dao.errors import DaoError, DaoWarning
 
@@ -60,7 +61,7 @@ def main(debug: bool) -> None:  # noqa: FBT001 - for the group, which reads it a
     """  # noqa: D301 - click takes the backspace for "do not rewrap"
 
 
-for command in (write, info, history, remove, validate, demo):
+for command in (write, info, history, remove, compact, validate, demo):
     main.add_command(command)
 
 

@@ -39,6 +39,8 @@ class SourceFeatures:
         The source's var.
     detection
         Share of cells in which each column is not zero (estimated).
+    annotation
+        What a store that it comes from says of the columns besides.
     """
 
     dataset: str
@@ -46,6 +48,7 @@ class SourceFeatures:
     matching: Matching
     var: pd.DataFrame
     detection: NDArray[np.float64]
+    annotation: pd.DataFrame | None = None
 
     @property
     def ids(self) -> pd.Index:
@@ -83,7 +86,8 @@ def source_features(dataset: str, opened: OpenSource, feature_key: str | None) -
         raise ArgumentError(msg)
     names = pd.Index([str(v) for v in raw], dtype=object)
     var = opened.var if feature_key is None else _with_symbols(opened.var)
-    return SourceFeatures(dataset, names, rename(names, {}), var, opened.x.detection())
+    known = None if opened.origin is None else opened.origin.annotation
+    return SourceFeatures(dataset, names, rename(names, {}), var, opened.x.detection(), known)
 
 
 def build_space(
@@ -177,13 +181,13 @@ def _with_annotation(
             stored = existing.set_index("feature_id")[name].dropna()
             columns[str(name)] = stored.to_dict()
     for source in sources:
-        for name in source.var.columns:
-            values = source.var[name]
-            if name == "feature_id" or not _is_text(values):
+        said = [source.var] if source.annotation is None else [source.var, source.annotation]
+        for column, values in (item for table in said for item in table.items()):
+            if column == "feature_id" or not _is_text(values):
                 continue
             pairs = pd.Series(values.to_numpy(object), index=source.ids).dropna()
             pairs = pairs[pairs.index.notna() & ~pairs.index.duplicated()]
-            columns[str(name)] = {**pairs.to_dict(), **columns.get(str(name), {})}
+            columns[str(column)] = {**pairs.to_dict(), **columns.get(str(column), {})}
     for name, known in columns.items():
         table[name] = pd.Series([known.get(i) for i in ids], dtype=object)
     return table

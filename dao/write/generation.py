@@ -86,7 +86,7 @@ def _write_dataset(
 ) -> DatasetInfo:
     path = f"datasets/{dataset_folder(study.id + job.token, job.generation)}"
     group = write_group(job.root, path, {"dao": {"id": study.id}})
-    for container in sorted({n.partition("/")[0] for n in job.matrices}):
+    for container in sorted({n.partition("/")[0] for n in study.matrices}):
         attributes = {"encoding-type": "dict", "encoding-version": "0.1.0"}
         write_group(job.root, f"{path}/{container}", attributes)
     targets = study.features.targets(space)
@@ -95,7 +95,7 @@ def _write_dataset(
         opened = open_source(study.source, stack)
         table = read_obs(study.source, opened, job)
         tables = shop.workers.aside(write_tables, job.root, path, study, space, table)
-        for name in ("X", *job.matrices):
+        for name in ("X", *study.matrices):
             is_obsm = name.startswith("obsm/")
             matrix = opened.x if name == "X" else opened.matrix(name)
             aligned = None if is_obsm else targets
@@ -129,7 +129,7 @@ def _write_dataset(
         groups=_groups(job.root, path, group, matrices),
         uns=write_text(job.root, f"{path}/uns.json", json.dumps(uns, ensure_ascii=False)),
         group=group,
-        shuffled=job.shuffle,
+        shuffled=job.shuffle or (study.origin is not None and study.origin.shuffled),
         seed=job.seed,
         cluster_by=job.cluster_by,
         matching=written.matching,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dao.write.job import Job
+    from dao.write.portion import Origin
     from dao.write.source import Source
 
 __all__ = ["Study", "inspect_opened", "inspect_sources", "of_all", "read_obs"]
@@ -46,6 +47,10 @@ class Study:
         Its columns and categories; the values are dropped.
     n_elements
         Elements to be read, over all its matrices, for the progress bar.
+    matrices
+        What is written besides X: what was asked for, else all that a store has.
+    origin
+        What a store says of its cells besides.
     """
 
     source: Source
@@ -55,6 +60,8 @@ class Study:
     n_source_rows: int
     obs: ObsTable
     n_elements: int
+    matrices: tuple[str, ...]
+    origin: Origin | None = None
 
     @property
     def id(self) -> str:
@@ -113,17 +120,21 @@ def inspect_opened(source: Source, opened: OpenSource, job: Job) -> tuple[Study,
     obs = read_obs(source, opened, job)
     features = source_features(str(source.id), opened, source.feature_key)
     n_elements = opened.x.n_stored
-    for name in job.matrices:
+    matrices = job.matrices or (opened.origin.matrices if opened.origin else ())
+    for name in matrices:
         matrix = opened.matrix(name)
         if matrix.shape[0] != len(obs):
             msg = f"{name} of {source.label} has {matrix.shape[0]} rows, obs {len(obs)}."
             raise SourceError(msg)
         n_elements += matrix.n_stored
     table = encode_obs(str(source.id), obs)
-    rows = _row_order(source, obs, job)
+    rows = _row_order(source, opened, obs, job)
     organism = _organism(source, opened)
     known = ObsTable(table.names[:0], {}, table.columns, table.categories)
-    return Study(source, organism, features, rows, len(obs), known, n_elements), table
+    study = Study(
+        source, organism, features, rows, len(obs), known, n_elements, matrices, opened.origin
+    )
+    return study, table
 
 
 def read_obs(source: Source, opened: OpenSource, job: Job) -> pd.DataFrame:
@@ -132,8 +143,12 @@ def read_obs(source: Source, opened: OpenSource, job: Job) -> pd.DataFrame:
     return conform_obs(obs, job.obs_schema, source.label)
 
 
-def _row_order(source: Source, obs: pd.DataFrame, job: Job) -> NDArray[np.int64]:
+def _row_order(
+    source: Source, opened: OpenSource, obs: pd.DataFrame, job: Job
+) -> NDArray[np.int64]:
     rows = np.arange(len(obs), dtype=np.int64)
+    if opened.origin is not None and opened.origin.order is not None:
+        rows = opened.origin.order.astype(np.int64)
     if source.subset is not None:
         if not isinstance(source.subset, str):
             msg = f"subset of {source.label} must be an expression as text."
@@ -141,7 +156,7 @@ def _row_order(source: Source, obs: pd.DataFrame, job: Job) -> NDArray[np.int64]
         columns, expression = frame_columns(obs), parse(source.subset)
         known = {name: column.info for name, column in columns.items()}
         check(expression, known, lambda name: columns[name].categories or ())
-        rows = rows[evaluate(expression, columns, len(obs))]
+        rows = rows[evaluate(expression, columns, len(obs))[rows]]
     if job.shuffle:
         rows = rows[permutation(len(rows), job.seed, str(source.id))]
     for column in reversed(job.cluster_by):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,8 @@ from dao.write.encode import file_info
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 __all__ = ["ObsTable", "encode_obs", "write_obs"]
 
@@ -78,11 +80,21 @@ def encode_obs(dataset: str, obs: pd.DataFrame) -> ObsTable:
     return ObsTable(names, arrays, columns, categories)
 
 
-def write_obs(root: Path, path: str, table: ObsTable, rows: np.ndarray[Any, Any]) -> ObsInfo:
-    """Write the given rows of obs, in this order; ``rows`` itself is kept as ``_source_row``."""
+def write_obs(
+    root: Path,
+    path: str,
+    table: ObsTable,
+    rows: NDArray[np.int64],
+    source_rows: NDArray[np.int64] | None = None,
+) -> ObsInfo:
+    """Write the given rows of obs, in this order.
+
+    ``source_rows`` of them are kept as ``_source_row``; if None, ``rows`` itself.
+    """
+    origin = rows if source_rows is None else source_rows[rows]
     taken = {
         INDEX_COLUMN: table.names.take(pa.array(rows)),
-        SOURCE_ROW_COLUMN: pa.array(rows.astype(np.int64)),
+        SOURCE_ROW_COLUMN: pa.array(origin.astype(np.int64)),
         **{name: array.take(pa.array(rows)) for name, array in table.arrays.items()},
     }
     pq.write_table(

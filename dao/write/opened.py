@@ -1,4 +1,4 @@
-"""Opening sources: AnnData in memory, .h5ad, anndata .zarr, 10x Cell Ranger .h5, sfaira's datasets.
+"""Opening sources: AnnData in memory, .h5ad, anndata .zarr, 10x .h5, sfaira's, cells of a store.
 
 Each becomes an `OpenSource`: obs and var as tables, matrices that are read in pieces.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,16 @@ import zarr
 
 from dao.errors import ArgumentError, DaoError, SourceError, UnknownDatasetError, near_matches
 from dao.write.matrix import SourceMatrix, compressed_matrix, dense_matrix, memory_matrix
+from dao.write.portion import Portion
 from dao.write.sfaira import is_dataset, open_dataset
+from dao.write.stored import origin_of, stored_matrix, stored_obs, stored_uns, stored_var
 from dao.write.tenx import is_tenx, open_tenx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import ExitStack
 
+    from dao.write.portion import Origin
     from dao.write.source import Source
 
 __all__ = ["OpenSource", "open_source"]
@@ -45,6 +49,8 @@ class OpenSource:
         ``matrix("layers/counts")`` or ``matrix("obsm/X_pca")`` opens another one.
     uns
         Reads the unstructured annotation.
+    origin
+        What a store says of its cells besides.
     """
 
     label: str
@@ -53,6 +59,7 @@ class OpenSource:
     x: SourceMatrix
     matrix: Callable[[str], SourceMatrix]
     uns: Callable[[], dict[str, Any]]
+    origin: Origin | None = None
 
 
 def open_source(source: Source, stack: ExitStack) -> OpenSource:
@@ -63,6 +70,8 @@ def open_source(source: Source, stack: ExitStack) -> OpenSource:
     dao.errors.SourceError
         If the file is missing, or is none that dao reads.
     """
+    if isinstance(source.path, Portion):
+        return _open_portion(source, source.path)
     if not isinstance(source.path, str | os.PathLike):
         return _open_memory(source, source.path, stack)
     path = Path(source.path)
@@ -86,6 +95,25 @@ def open_source(source: Source, stack: ExitStack) -> OpenSource:
             "If anndata.read_h5ad opens it, write it again with AnnData.write_h5ad."
         )
         raise SourceError(msg) from error
+
+
+def _open_portion(source: Source, portion: Portion) -> OpenSource:
+    if source.layer == "raw":
+        _no_raw(source)
+    name = _x_name(source)
+    origin = origin_of(portion)
+    matrices = tuple(n for n in origin.matrices if n != name)
+    return _checked(
+        OpenSource(
+            source.label,
+            stored_obs(portion),
+            stored_var(portion),
+            stored_matrix(portion, name),
+            partial(stored_matrix, portion),
+            partial(stored_uns, portion),
+            replace(origin, matrices=matrices),
+        )
+    )
 
 
 def _open_memory(source: Source, adata: Any, stack: ExitStack) -> OpenSource:

@@ -1,4 +1,4 @@
-"""Folders that hold several studies: stores of sfaira, collections of annbatch."""
+"""What holds several studies: open stores, folders of sfaira's, collections of annbatch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dao.errors import ArgumentError
+from dao.store import Store
 from dao.write import collection, sfaira
+from dao.write.portion import each_dataset
 
 if TYPE_CHECKING:
     from dao.write.source import Source
@@ -17,15 +19,17 @@ __all__ = ["each_study"]
 
 
 def each_study(source: Source) -> list[Source]:
-    """Return a source for each study of such a folder; any other source by itself.
+    """Return a source for each study of a store or such a folder; any other source by itself.
 
     Raises
     ------
     dao.errors.ArgumentError
         If one id was given to several.
     dao.errors.SourceError
-        If what names them cannot be read.
+        If what names them cannot be read, or a store has no cells to write.
     """
+    if isinstance(source.path, Store):
+        return each_dataset(source, source.path)
     if not isinstance(source.path, str | os.PathLike) or not Path(source.path).is_dir():
         return [source]
     path = Path(source.path)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from dao.errors import ArgumentError, DatasetIdError, SourceError
 from dao.format.names import check_dataset_id
+from dao.store import Store
 from dao.write.collection import collection_folder
+from dao.write.portion import Portion
 from dao.write.several import each_study
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ class Source:
     ----------
     path
         An ``.h5ad`` file, an anndata ``.zarr`` folder, a 10x Cell Ranger ``.h5`` file, a store or
-        dataset that sfaira wrote, a collection that annbatch wrote, or an AnnData in memory.
+        dataset that sfaira wrote, a collection that annbatch wrote, an AnnData in memory, or a
+        `dao.Store`: cells and features chosen from a store that is open.
     id
         Name of the dataset in the store; the file name without its suffix if not given.
     organism
@@ -55,7 +58,7 @@ class Source:
     'gut'
     """
 
-    path: str | os.PathLike[str] | AnnData
+    path: str | os.PathLike[str] | AnnData | Store | Portion
     id: str | None = None
     organism: str | None = None
     layer: str | None = None
@@ -69,6 +72,8 @@ class Source:
         """How messages name the source: the path, or the id of an object in memory."""
         if isinstance(self.path, str | os.PathLike):
             return str(self.path)
+        if isinstance(self.path, Store | Portion):
+            return self.path.label if isinstance(self.path, Portion) else self.path.path
         return f"AnnData {self.id!r}"
 
 
@@ -84,7 +89,7 @@ def normalise_sources(
     Parameters
     ----------
     sources
-        An AnnData, a path, a Source, or a list or dict (id -> any of these).
+        An AnnData, a path, a Source, a Store, or a list or dict (id -> any of these).
     organism, layer, feature_key
         Defaults for the sources that do not say otherwise.
 
@@ -143,7 +148,7 @@ def check_unique(ids: Sequence[str]) -> None:
 
 
 def _is_single(sources: Any) -> bool:
-    if isinstance(sources, str | os.PathLike | Source) or hasattr(sources, "obs_names"):
+    if isinstance(sources, str | os.PathLike | Source | Store) or hasattr(sources, "obs_names"):
         return True
     return collection_folder(sources) is not None
 
@@ -163,9 +168,10 @@ def _as_source(value: Any, key: object = None) -> Source:
     source = value if isinstance(value, Source) else Source(value)
     folder = collection_folder(source.path)
     source = source if folder is None else replace(source, path=folder)
-    if not (isinstance(source.path, str | os.PathLike) or hasattr(source.path, "obs_names")):
+    known = isinstance(source.path, str | os.PathLike | Store | Portion)
+    if not (known or hasattr(source.path, "obs_names")):
         kind = type(source.path).__name__
-        msg = f"{kind} is not a source: give a path, an AnnData or a dao.Source."
+        msg = f"{kind} is not a source: give a path, an AnnData, a store or a dao.Source."
         raise SourceError(msg)
     if key is None:
         return source

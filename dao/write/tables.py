@@ -39,7 +39,8 @@ def write_tables(
 ) -> WrittenTables:
     """Write obs, the measured features of a study, and what of it was dropped."""
     encoded = encode_obs(study.id, table)
-    obs = write_obs(root, f"{path}/obs.parquet", encoded, study.rows)
+    source_rows = None if study.origin is None else study.origin.source_rows
+    obs = write_obs(root, f"{path}/obs.parquet", encoded, study.rows, source_rows)
     measured = measured_table(study.features, space)
     features = write_table(root, f"{path}/features.parquet", measured)
     left_out = dropped_table(study.features, space)

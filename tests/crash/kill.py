@@ -76,6 +76,9 @@ CHANGES: dict[str, Callable[[Path], None]] = {
     "replace": lambda path: write(path, "replace", b=study(4, 50)),
     "overwrite": lambda path: write(path, "overwrite", a=study(5, 10)),
     "remove": lambda path: dao.load_store(path).remove("a") and None,
+    "compact": lambda path: (
+        dao.load_store(path).compact({"ac": ["a", "c"]}, progress=False) and None
+    ),
     "ontology": ontology,
     "tidy": tidy,
 }

@@ -1,0 +1,197 @@
+"""Compact: datasets of a store written anew, alone or several as one, as a new generation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from dao.errors import ArgumentError, StoreChangedError, near_matches
+from dao.format.names import check_dataset_id
+from dao.format.obs_schema import RESERVED_COLUMNS
+from dao.write.change import check_same, check_there, without
+from dao.write.commit import commit, write_lock
+from dao.write.generation import write_generation
+from dao.write.inspect import inspect_sources
+from dao.write.job import make_job
+from dao.write.plan import make_plan
+from dao.write.portion import known_organism, portion_of
+from dao.write.progress import progress_report
+from dao.write.source import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from dao.format.manifest import DatasetInfo, Manifest
+    from dao.store import Store
+    from dao.write.job import Job
+
+__all__ = ["compact_datasets"]
+
+
+@dataclass(frozen=True)
+class _New:
+    """A dataset to be written, and those that it is made of."""
+
+    id: str
+    parts: tuple[str, ...]
+    is_merged: bool
+
+
+def compact_datasets(
+    root: Path,
+    store: Store,
+    merge: Mapping[str, Sequence[str]] | None,
+    ids: Sequence[str] | None,
+    *,
+    keep_ids: str,
+    progress: bool,
+    **options: Any,
+) -> None:
+    """Write datasets of a store anew, in one commit; see `dao.Store.compact`.
+
+    Parameters
+    ----------
+    root
+        Folder of the store.
+    store
+        Everything in it, as it is now.
+    options
+        As of `dao.write.job.make_job`; None for what the store has.
+
+    Raises
+    ------
+    dao.errors.DaoError
+        The store is then as it was.
+    """
+    wanted = _wanted(store.manifest, merge, ids)
+    _check_merged(store, wanted, keep_ids)
+    job = _job(root, store.manifest, wanted, options)
+    sources = [_source(store, new, keep_ids) for new in wanted]
+    studies = inspect_sources(sources, job)
+    gone = {part for new in wanted for part in new.parts}
+    with write_lock(root, mode="append") as before:
+        now = check_same(before, store.manifest, root)
+        _check_unchanged(now, store.manifest, gone)
+        # Features, categories and ontologies stay what they are.
+        base = replace(
+            without(now, gone), feature_spaces=now.feature_spaces, ontologies=now.ontologies
+        )
+        plan = make_plan(replace(job, generation=now.generation + 1), studies, "outer", base)
+        with progress_report(show=progress) as report:
+            manifest = write_generation(plan, now, report)
+        commit(root, replace(manifest, datasets=_in_place(manifest.datasets, now, wanted)))
+
+
+def _wanted(
+    manifest: Manifest, merge: Mapping[str, Sequence[str]] | None, ids: Sequence[str] | None
+) -> list[_New]:
+    """Return what will be written, each in the place of the first of its parts."""
+    if merge is not None and not (isinstance(merge, Mapping) and merge):
+        msg = f"merge={merge!r}: give a dict, as {{'new id': ['a', 'b']}}."
+        raise ArgumentError(msg)
+    found = []
+    for new, parts in (merge or {}).items():
+        listed = [parts] if isinstance(parts, str) else list(parts)
+        check_there(listed, manifest)
+        found.append(_New(str(new), tuple(listed), is_merged=True))
+    if ids is None:
+        ids = [] if merge else list(manifest.ordinals)
+    elif not merge or ids:
+        check_there(ids, manifest)
+    found += [_New(i, (i,), is_merged=False) for i in ids]
+    parts = [part for new in found for part in new.parts]
+    twice = next((p for p in parts if parts.count(p) > 1), None)
+    if twice is not None:
+        msg = f"{twice!r} is named twice: a dataset becomes one dataset, or a part of one."
+        raise ArgumentError(msg)
+    return sorted(found, key=lambda new: _place(new, manifest))
+
+
+def _check_merged(store: Store, wanted: Sequence[_New], keep_ids: str) -> None:
+    """Refuse to make one dataset of what is not alike.
+
+    Raises
+    ------
+    dao.errors.ArgumentError
+        Saying what differs, and in which dataset.
+    """
+    merged = [new for new in wanted if new.is_merged]
+    for new in merged:
+        first, *others = (store.manifest.datasets[store.manifest.ordinals[p]] for p in new.parts)
+        for other in others:
+            problem = _unlike(store, first, other)
+            if problem:
+                msg = f"{first.id!r} and {other.id!r} cannot be merged into {new.id!r}: {problem}."
+                raise ArgumentError(msg)
+        taken = {*RESERVED_COLUMNS, *first.obs.columns, *(c for d in others for c in d.obs.columns)}
+        if keep_ids in taken:
+            msg = (
+                f"keep_ids={keep_ids!r} is an obs column already: give another name for the column "
+                "that will say of each cell which dataset it was in."
+            )
+            raise ArgumentError(msg)
+    schema = store.manifest.obs_schema
+    if merged and schema is not None and keep_ids not in schema:
+        near = near_matches(keep_ids, schema)
+        msg = f"keep_ids={keep_ids!r}: the obs_schema of the store has no such column.{near}"
+        raise ArgumentError(msg)
+
+
+def _unlike(store: Store, first: DatasetInfo, other: DatasetInfo) -> str | None:
+    if first.organism != other.organism:
+        return f"one is of {first.organism}, the other of {other.organism}"
+    if set(first.matrices) != set(other.matrices):
+        return f"only one of them has {min(set(first.matrices) ^ set(other.matrices))}"
+    measured = [
+        set(store.reader.table(d.features.path, ["position"])["position"].to_pylist())
+        for d in (first, other)
+    ]
+    only = [len(measured[0] - measured[1]), len(measured[1] - measured[0])]
+    if any(only):
+        return (
+            f"they measured different features ({only[0]:,} only the first, {only[1]:,} only the "
+            "second), and in one dataset those would look as if they were zero"
+        )
+    return None
+
+
+def _job(root: Path, manifest: Manifest, wanted: Sequence[_New], options: dict[str, Any]) -> Job:
+    if options["profile"] is None:
+        options["profile"] = manifest.profile
+    if options["cluster_by"] is None:
+        parts = (manifest.datasets[manifest.ordinals[p]] for new in wanted for p in new.parts)
+        found = {d.cluster_by for d in parts}
+        if len(found) > 1:
+            listed = ", ".join(str(list(columns)) for columns in sorted(found))
+            msg = f"The datasets are clustered by different columns ({listed}): give cluster_by=."
+            raise ArgumentError(msg)
+        options["cluster_by"] = next(iter(found))
+    job = make_job(root, mode="replace", **options)
+    return replace(job, mode="compact", obs_schema=manifest.obs_schema)
+
+
+def _source(store: Store, new: _New, keep_ids: str) -> Source:
+    portion = portion_of(store, new.parts, keep_ids if new.is_merged else None)
+    return Source(portion, check_dataset_id(new.id), known_organism(portion))
+
+
+def _check_unchanged(now: Manifest, opened: Manifest, ids: set[str]) -> None:
+    paths = {d.id: d.path for d in now.datasets}
+    for dataset in opened.datasets:
+        if dataset.id in ids and paths.get(dataset.id) != dataset.path:
+            msg = f"Somebody has changed {dataset.id!r} meanwhile; nothing was done. Try again."
+            raise StoreChangedError(msg)
+
+
+def _place(new: _New, manifest: Manifest) -> int:
+    return min(manifest.ordinals[part] for part in new.parts)
+
+
+def _in_place(
+    datasets: Sequence[DatasetInfo], before: Manifest, wanted: Sequence[_New]
+) -> tuple[DatasetInfo, ...]:
+    """Return the datasets in the order of the store."""
+    places = {**before.ordinals, **{new.id: _place(new, before) for new in wanted}}
+    return tuple(sorted(datasets, key=lambda d: places[d.id]))

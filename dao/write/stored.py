@@ -1,0 +1,197 @@
+"""A portion of a store, open as a source: obs, var and matrices as the studies had them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from dao.backend import FusedReader
+from dao.batches.columns import ColumnMap
+from dao.batches.fetch import fetch
+from dao.batches.locate import locate
+from dao.batches.segment import segment
+from dao.batches.spec import MatrixSpec
+from dao.column import from_arrow
+from dao.errors import SourceError
+from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
+from dao.matrices import infos_of
+from dao.write.matrices import plain_dtype
+from dao.write.matrix import SourceMatrix
+from dao.write.portion import Origin
+from dao.write.rows import Rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from dao.format.manifest import ColumnInfo, MatrixInfo
+    from dao.write.portion import Portion
+    from dao.write.workers import Scratch
+
+__all__ = ["origin_of", "stored_matrix", "stored_obs", "stored_uns", "stored_var"]
+
+
+def stored_obs(portion: Portion) -> pd.DataFrame:
+    """Return the obs columns of the studies, with the types that they had there.
+
+    Of several datasets: with the types that the store has united them to.
+    """
+    store, datasets = portion.store, portion.datasets
+    names = [c for c in store.obs_columns if any(c in d.obs.columns for d in datasets)]
+    if len(datasets) > 1 or portion.keep_ids is not None:
+        obs = store.obs
+        frame = obs[names]
+        if portion.keep_ids is not None:
+            ids = pd.Categorical(obs["dataset"].astype(str), [d.id for d in datasets])
+            frame = frame.assign(**{portion.keep_ids: ids})
+        return frame
+    infos = datasets[0].obs.columns
+    (table,) = _tables(portion, [INDEX_COLUMN, *names])
+    columns = {name: _values(table[name].combine_chunks(), infos[name]) for name in names}
+    index = table[INDEX_COLUMN].to_numpy()
+    return pd.DataFrame(columns, index=pd.Index(index, dtype=object), copy=False)
+
+
+def stored_var(portion: Portion) -> pd.DataFrame:
+    """Return the features that the studies measured, and what they said of them themselves."""
+    positions = _measured_columns(portion)
+    index = portion.store.var_names[np.isin(portion.store.feature_positions(), positions)]
+    columns: dict[str, Any] = {}
+    for dataset in reversed(portion.datasets):
+        table = portion.store.reader.table(dataset.features.path).to_pandas()
+        own = table.set_index("position").loc[positions].filter(regex="^var:")
+        columns |= {str(n).removeprefix("var:"): own[n].array for n in own.columns}
+    return pd.DataFrame(columns, index=index)
+
+
+def stored_uns(portion: Portion) -> dict[str, Any]:
+    """Return the annotation of a dataset, or of several by their ids."""
+    reader = portion.store.reader
+    documents = {d.id: reader.document(d.uns.path) for d in portion.datasets}
+    return documents if len(documents) > 1 else dict(documents[portion.datasets[0].id])
+
+
+def origin_of(portion: Portion) -> Origin:
+    """Return what else is known of the cells."""
+    store, first = portion.store, portion.datasets[0]
+    matrices = [n for n in first.matrices if all(n in d.matrices for d in portion.datasets)]
+    return Origin(
+        portion.order,
+        _source_rows(portion),
+        tuple(n for n in matrices if n != "X"),
+        store.var.loc[stored_var(portion).index],
+        len(portion.datasets) == 1 and portion.order is None and first.shuffled,
+    )
+
+
+def _measured_columns(portion: Portion) -> NDArray[np.int64]:
+    """Return the places in the feature space of the chosen features that were measured.
+
+    In the order in which they were chosen. The datasets have all measured the same.
+    """
+    path = portion.datasets[0].features.path
+    measured = portion.store.reader.table(path, ["position"])["position"].to_numpy()
+    positions = portion.store.feature_positions()
+    columns: NDArray[np.int64] = positions[np.isin(positions, measured)]
+    if not len(columns):
+        msg = f"None of the chosen features was measured in {portion.label}."
+        raise SourceError(msg)
+    return columns
+
+
+def stored_matrix(portion: Portion, name: str) -> SourceMatrix:
+    """Return X, a layer or an obsm, which is decoded piece by piece.
+
+    Raises
+    ------
+    dao.errors.UnknownDatasetError
+        If a dataset does not have it.
+    dao.errors.SourceError
+        If datasets have it of widths or types that do not go together.
+    """
+    store, infos = portion.store, infos_of(name, portion.datasets)
+    reader, manifest, selection = store.reader, store.manifest, store.selection
+    dtype = _common_dtype(portion, name, infos)
+    shown = np.arange(infos[0].shape[1]) if name.startswith("obsm/") else _measured_columns(portion)
+    how = {name: MatrixSpec(ColumnMap(shown.astype(np.int32)), plain_dtype(dtype), dense=False)}
+
+    def read(start: int, stop: int, _: Scratch) -> Rows:
+        n = stop - start
+        rows = locate(manifest, selection, np.arange(start, stop), [0, n])
+        matrix: Any = segment(fetch(reader, how, rows), 0, how).matrices[name]
+        return Rows(matrix.indptr.astype(np.int64), matrix.indices, matrix.data)
+
+    dense = all(i.source_encoding == "dense" for i in infos)
+    boundaries = _boundaries(portion, name)
+    return SourceMatrix(
+        (store.n_obs, len(shown)),
+        dtype,
+        "dense" if dense else "csr",
+        int(boundaries[-1]),
+        read,
+        boundaries,
+        infos[0].columns,
+    )
+
+
+def _common_dtype(portion: Portion, name: str, infos: list[MatrixInfo]) -> np.dtype[Any]:
+    dtypes = [np.dtype(i.source_dtype) for i in infos]
+    common = np.result_type(*dtypes)
+    whole = all(d.kind in "biu" for d in dtypes)
+    widths = {(i.shape[1], i.columns) for i in infos} if name.startswith("obsm/") else {None}
+    if len(widths) > 1 or (whole and common.kind == "f"):
+        what = "columns" if len(widths) > 1 else "types that no type holds exactly"
+        msg = f"{name} of {portion.label} has different {what}: they cannot be one dataset."
+        raise SourceError(msg)
+    return common
+
+
+def _boundaries(portion: Portion, name: str) -> NDArray[np.int64]:
+    """Return the stored elements before each row; even shares where the reader does not say."""
+    parts = [np.zeros(1, np.int64)]
+    reader = portion.store.reader
+    for ordinal, rows in portion.store.selection.parts():
+        dataset = portion.store.manifest.datasets[ordinal]
+        info = dataset.matrices[name]
+        wanted = np.arange(dataset.n_obs) if rows is None else rows.astype(np.int64)
+        lengths = None
+        if info.encoding == "csr" and isinstance(reader, FusedReader):
+            lengths = reader.row_lengths(name, [(dataset.id, wanted)])
+        if lengths is None:
+            lengths = [np.full(len(wanted), -(-_n_stored(info) // max(1, dataset.n_obs)))]
+        parts += lengths
+    return np.cumsum(np.concatenate(parts))
+
+
+def _n_stored(info: MatrixInfo) -> int:
+    return info.nnz if info.encoding == "csr" else info.shape[0] * info.shape[1]
+
+
+def _source_rows(portion: Portion) -> NDArray[np.int64]:
+    """Return the rows in the first sources; of several, as if these lay one after another."""
+    found, first = [np.empty(0, np.int64)], 0
+    for table in _tables(portion, [SOURCE_ROW_COLUMN]):
+        rows = table[SOURCE_ROW_COLUMN].to_numpy()
+        found.append(rows + first)
+        first += int(rows.max(initial=-1)) + 1
+    return np.concatenate(found)
+
+
+def _tables(portion: Portion, names: list[str]) -> list[pa.Table]:
+    """Return obs columns of the cells of each dataset, as they are stored."""
+    store, tables = portion.store, []
+    for dataset in sorted(portion.datasets, key=lambda d: store.manifest.ordinals[d.id]):
+        table = store.reader.table(dataset.obs.file.path, names)
+        rows = store.selection.chosen[store.manifest.ordinals[dataset.id]]
+        tables.append(table if rows is None else table.take(rows))
+    return tables
+
+
+def _values(array: pa.Array, info: ColumnInfo) -> Any:
+    if info.dtype == "null":
+        return np.full(len(array), None, object)
+    if info.kind == "other":
+        return array.to_pandas().array
+    return from_arrow(array, info, None, own_codes=True).to_pandas()
