@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +16,9 @@ from dao.write import compact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    import anndata as ad
 
 Write = Any
 
@@ -161,8 +162,8 @@ def test_what_cannot_be_merged(
     refused(ArgumentError, "give a dict", ["a", "b"])
     refused(ArgumentError, "'a' is named twice", {"x": ["a", "b"]}, ids="a")
     refused(DatasetIdError, "share the id 'd'", {"d": ["a", "b"]})
-    refused(DatasetIdError, "", {"x/y": ["a", "b"]})
-    refused(ArgumentError, "keep_ids='batch' is an obs column", {"x": "ab"}, keep_ids="batch")
+    refused(DatasetIdError, "x/y", {"x/y": ["a", "b"]})
+    refused(ArgumentError, "keep_ids='batch' is an obs column", {"x": ["a", "b"]}, keep_ids="batch")
     refused(ArgumentError, "keep_ids='dataset'", {"x": ["a", "b"]}, keep_ids="dataset")
     refused(ArgumentError, "profile='small'", profile="small")
     assert dao.load_store(store.path).manifest.generation == 3

@@ -173,7 +173,9 @@ def _job(root: Path, manifest: Manifest, wanted: Sequence[_New], options: dict[s
 
 
 def _source(store: Store, new: _New, keep_ids: str) -> Source:
-    portion = portion_of(store, new.parts, keep_ids if new.is_merged else None)
+    portion = portion_of(
+        store, new.parts, keep_ids if new.is_merged else None, is_again=not new.is_merged
+    )
     return Source(portion, check_dataset_id(new.id), known_organism(portion))
 
 

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from dao.format.manifest import DatasetInfo
+    from dao.format.manifest import DatasetInfo, MatchingInfo
     from dao.store import Store
     from dao.write.source import Source
 
-__all__ = ["Origin", "Portion", "each_dataset", "known_organism", "portion_of"]
+__all__ = ["Matched", "Origin", "Portion", "each_dataset", "known_organism", "portion_of"]
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,30 @@ class Portion:
         Those that they belong to; they may have no cells.
     keep_ids
         The obs column that says of each cell which dataset it belongs to; None for none.
+    is_again
+        Whether this is a whole dataset that is written into its own store again.
     """
 
     store: Store
     order: NDArray[Any] | None
     datasets: tuple[DatasetInfo, ...]
     keep_ids: str | None = None
+    is_again: bool = False
 
     @cached_property
     def label(self) -> str:
         """How messages name it."""
         ids = ", ".join(repr(d.id) for d in self.datasets)
         return f"{ids} of {self.store.path}"
+
+
+@dataclass(frozen=True)
+class Matched:
+    """The tables of measured and dropped features of a dataset, and their numbers."""
+
+    measured: pd.DataFrame
+    dropped: pd.DataFrame | None
+    matching: MatchingInfo | None
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,8 @@ class Origin:
         What the store says of the features, which the study need not have said itself.
     shuffled
         Whether they are in a random order.
+    matched
+        How the features were matched at first, where they go to the same places again.
     """
 
     order: NDArray[Any] | None
@@ -75,6 +89,7 @@ class Origin:
     matrices: tuple[str, ...]
     annotation: pd.DataFrame
     shuffled: bool
+    matched: Matched | None = None
 
 
 def each_dataset(source: Source, store: Store) -> list[Source]:
@@ -114,14 +129,16 @@ def each_dataset(source: Source, store: Store) -> list[Source]:
     ]
 
 
-def portion_of(store: Store, ids: Sequence[str], keep_ids: str | None = None) -> Portion:
-    """Return the selected cells of some datasets of one organism."""
+def portion_of(
+    store: Store, ids: Sequence[str], keep_ids: str | None = None, *, is_again: bool = False
+) -> Portion:
+    """Return the selected cells of some datasets of one organism; see `Portion`."""
     datasets = tuple(store.manifest.datasets[store.manifest.ordinals[i]] for i in ids)
     chosen = store.subset(dataset=list(ids))
     selection = chosen.selection
     stored = Selection(selection.sizes, selection.chosen)
     cells = replace(chosen, selection=stored, organisms=(datasets[0].organism,))
-    return Portion(cells, selection.order, datasets, keep_ids)
+    return Portion(cells, selection.order, datasets, keep_ids, is_again)
 
 
 def known_organism(portion: Portion) -> str | None:

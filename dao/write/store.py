@@ -52,8 +52,9 @@ def write_store(
         Folder of the store, or its URL: ``s3://``, ``gs://`` or ``az://`` (extra ``cloud``). For a
         URL everything new is written to the folder of temporary files first.
     sources
-        An AnnData, a path (.h5ad, anndata .zarr, 10x .h5), a `dao.Source`, or a list or dict
-        (id -> any of these). Files are read piece by piece, never whole.
+        An AnnData, a path (.h5ad, anndata .zarr, 10x .h5), a `dao.Source`, a `dao.Store`, or a list
+        or dict (id -> any of these). Files and stores are read piece by piece, never whole. Of a
+        store each dataset that has cells selected becomes one, with the selected features.
     organism
         Of all sources that do not say otherwise; taken from ``uns["organism"]`` or
         ``obs["organism"]`` if None, else "unknown".
@@ -69,7 +70,8 @@ def write_store(
     layer
         Which matrix becomes X: a layer, ``"raw"``, or X.
     layers, obsm
-        Further matrices to store. Layers are aligned like X.
+        Further matrices to store. Layers are aligned like X. If none are named, all that a
+        `dao.Store` among the sources has come along.
     obs_columns
         Columns of obs to keep; all if None.
     obs_schema

@@ -19,7 +19,7 @@ from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
 from dao.matrices import infos_of
 from dao.write.matrices import plain_dtype
 from dao.write.matrix import SourceMatrix
-from dao.write.portion import Origin
+from dao.write.portion import Matched, Origin
 from dao.write.rows import Rows
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def origin_of(portion: Portion) -> Origin:
         tuple(n for n in matrices if n != "X"),
         store.var.loc[stored_var(portion).index],
         len(portion.datasets) == 1 and portion.order is None and first.shuffled,
+        _matched(portion) if portion.is_again else None,
     )
 
 
@@ -167,6 +168,14 @@ def _boundaries(portion: Portion, name: str) -> NDArray[np.int64]:
 
 def _n_stored(info: MatrixInfo) -> int:
     return info.nnz if info.encoding == "csr" else info.shape[0] * info.shape[1]
+
+
+def _matched(portion: Portion) -> Matched:
+    reader, dataset = portion.store.reader, portion.datasets[0]
+    measured = reader.table(dataset.features.path).to_pandas()
+    if dataset.dropped is None:
+        return Matched(measured, None, dataset.matching)
+    return Matched(measured, reader.table(dataset.dropped.path).to_pandas(), dataset.matching)
 
 
 def _source_rows(portion: Portion) -> NDArray[np.int64]:

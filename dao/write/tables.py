@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from dao.write.encode import file_info
 from dao.write.measured import count_matching, dropped_table, measured_table
 from dao.write.obs import encode_obs, write_obs
+from dao.write.portion import Matched
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dao.format.manifest import FileInfo, MatchingInfo, ObsInfo
+    from dao.write.align import SourceFeatures
     from dao.write.inspect import Study
 
 __all__ = ["WrittenTables", "write_table", "write_tables", "write_text"]
@@ -30,7 +32,7 @@ class WrittenTables:
     obs: ObsInfo
     features: FileInfo
     n_measured: int
-    matching: MatchingInfo
+    matching: MatchingInfo | None
     dropped: FileInfo | None
 
 
@@ -41,12 +43,17 @@ def write_tables(
     encoded = encode_obs(study.id, table)
     source_rows = None if study.origin is None else study.origin.source_rows
     obs = write_obs(root, f"{path}/obs.parquet", encoded, study.rows, source_rows)
-    measured = measured_table(study.features, space)
-    features = write_table(root, f"{path}/features.parquet", measured)
-    left_out = dropped_table(study.features, space)
-    dropped = write_table(root, f"{path}/dropped.parquet", left_out) if len(left_out) else None
-    matching = count_matching(study.features, space)
-    return WrittenTables(obs, features, len(measured), matching, dropped)
+    found = (study.origin and study.origin.matched) or _matched(study.features, space)
+    features = write_table(root, f"{path}/features.parquet", found.measured)
+    dropped = None
+    if found.dropped is not None and len(found.dropped):
+        dropped = write_table(root, f"{path}/dropped.parquet", found.dropped)
+    return WrittenTables(obs, features, len(found.measured), found.matching, dropped)
+
+
+def _matched(features: SourceFeatures, space: pd.Index) -> Matched:
+    measured, dropped = measured_table(features, space), dropped_table(features, space)
+    return Matched(measured, dropped, count_matching(features, space))
 
 
 def write_table(root: Path, path: str, table: pd.DataFrame) -> FileInfo:
