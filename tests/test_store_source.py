@@ -229,6 +229,7 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     new = dao.write_store(
         tmp_path / "b.dao", store, memory="8MB", profile="compact", progress=False
     )
+    new = new.compact(memory="8MB", cluster_by=(), seed=1, progress=False)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < n_bytes / 2

@@ -22,7 +22,8 @@ from dao.errors import ArgumentError, DaoError, SourceError, UnknownDatasetError
 from dao.write.matrix import SourceMatrix, compressed_matrix, dense_matrix, memory_matrix
 from dao.write.portion import Portion
 from dao.write.sfaira import is_dataset, open_dataset
-from dao.write.stored import origin_of, stored_matrix, stored_obs, stored_uns, stored_var
+from dao.write.stored import origin_of, stored_obs, stored_uns, stored_var
+from dao.write.stored_matrix import stored_matrix
 from dao.write.tenx import is_tenx, open_tenx
 
 if TYPE_CHECKING:

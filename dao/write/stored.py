@@ -1,4 +1,4 @@
-"""A portion of a store, open as a source: obs, var and matrices as the studies had them."""
+"""A portion of a store, open as a source: its tables, as the studies had them."""
 
 from __future__ import annotations
 
@@ -7,30 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from dao.backend import FusedReader
-from dao.batches.columns import ColumnMap
-from dao.batches.fetch import fetch
-from dao.batches.locate import locate
-from dao.batches.segment import segment
-from dao.batches.spec import MatrixSpec
 from dao.column import from_arrow
-from dao.errors import SourceError
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
-from dao.matrices import infos_of
-from dao.write.matrices import plain_dtype
-from dao.write.matrix import SourceMatrix
 from dao.write.portion import Matched, Origin
-from dao.write.rows import Rows
+from dao.write.stored_matrix import measured_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from dao.format.manifest import ColumnInfo, MatrixInfo
+    from dao.format.manifest import ColumnInfo
     from dao.write.portion import Portion
-    from dao.write.workers import Scratch
 
-__all__ = ["origin_of", "stored_matrix", "stored_obs", "stored_uns", "stored_var"]
+__all__ = ["origin_of", "stored_obs", "stored_uns", "stored_var"]
 
 
 def stored_obs(portion: Portion) -> pd.DataFrame:
@@ -56,7 +45,7 @@ def stored_obs(portion: Portion) -> pd.DataFrame:
 
 def stored_var(portion: Portion) -> pd.DataFrame:
     """Return the features that the studies measured, and what they said of them themselves."""
-    positions = _measured_columns(portion)
+    positions = measured_columns(portion)
     index = portion.store.var_names[np.isin(portion.store.feature_positions(), positions)]
     columns: dict[str, Any] = {}
     for dataset in reversed(portion.datasets):
@@ -85,89 +74,6 @@ def origin_of(portion: Portion) -> Origin:
         len(portion.datasets) == 1 and portion.order is None and first.shuffled,
         _matched(portion) if portion.is_again else None,
     )
-
-
-def _measured_columns(portion: Portion) -> NDArray[np.int64]:
-    """Return the places in the feature space of the chosen features that were measured.
-
-    In the order in which they were chosen. The datasets have all measured the same.
-    """
-    path = portion.datasets[0].features.path
-    measured = portion.store.reader.table(path, ["position"])["position"].to_numpy()
-    positions = portion.store.feature_positions()
-    columns: NDArray[np.int64] = positions[np.isin(positions, measured)]
-    if not len(columns):
-        msg = f"None of the chosen features was measured in {portion.label}."
-        raise SourceError(msg)
-    return columns
-
-
-def stored_matrix(portion: Portion, name: str) -> SourceMatrix:
-    """Return X, a layer or an obsm, which is decoded piece by piece.
-
-    Raises
-    ------
-    dao.errors.UnknownDatasetError
-        If a dataset does not have it.
-    dao.errors.SourceError
-        If datasets have it of widths or types that do not go together.
-    """
-    store, infos = portion.store, infos_of(name, portion.datasets)
-    reader, manifest, selection = store.reader, store.manifest, store.selection
-    dtype = _common_dtype(portion, name, infos)
-    shown = np.arange(infos[0].shape[1]) if name.startswith("obsm/") else _measured_columns(portion)
-    how = {name: MatrixSpec(ColumnMap(shown.astype(np.int32)), plain_dtype(dtype), dense=False)}
-
-    def read(start: int, stop: int, _: Scratch) -> Rows:
-        n = stop - start
-        rows = locate(manifest, selection, np.arange(start, stop), [0, n])
-        matrix: Any = segment(fetch(reader, how, rows), 0, how).matrices[name]
-        return Rows(matrix.indptr.astype(np.int64), matrix.indices, matrix.data)
-
-    dense = all(i.source_encoding == "dense" for i in infos)
-    boundaries = _boundaries(portion, name)
-    return SourceMatrix(
-        (store.n_obs, len(shown)),
-        dtype,
-        "dense" if dense else "csr",
-        int(boundaries[-1]),
-        read,
-        boundaries,
-        infos[0].columns,
-    )
-
-
-def _common_dtype(portion: Portion, name: str, infos: list[MatrixInfo]) -> np.dtype[Any]:
-    dtypes = [np.dtype(i.source_dtype) for i in infos]
-    common = np.result_type(*dtypes)
-    whole = all(d.kind in "biu" for d in dtypes)
-    widths = {(i.shape[1], i.columns) for i in infos} if name.startswith("obsm/") else {None}
-    if len(widths) > 1 or (whole and common.kind == "f"):
-        what = "columns" if len(widths) > 1 else "types that no type holds exactly"
-        msg = f"{name} of {portion.label} has different {what}: they cannot be one dataset."
-        raise SourceError(msg)
-    return common
-
-
-def _boundaries(portion: Portion, name: str) -> NDArray[np.int64]:
-    """Return the stored elements before each row; even shares where the reader does not say."""
-    parts = [np.zeros(1, np.int64)]
-    reader = portion.store.reader
-    for ordinal, rows in portion.store.selection.parts():
-        dataset = portion.store.manifest.datasets[ordinal]
-        info = dataset.matrices[name]
-        wanted = np.arange(dataset.n_obs) if rows is None else rows.astype(np.int64)
-        lengths = None
-        if info.encoding == "csr" and isinstance(reader, FusedReader):
-            lengths = reader.row_lengths(name, [(dataset.id, wanted)])
-        if lengths is None:
-            lengths = [np.full(len(wanted), -(-_n_stored(info) // max(1, dataset.n_obs)))]
-        parts += lengths
-    return np.cumsum(np.concatenate(parts))
-
-
-def _n_stored(info: MatrixInfo) -> int:
-    return info.nnz if info.encoding == "csr" else info.shape[0] * info.shape[1]
 
 
 def _matched(portion: Portion) -> Matched:
