@@ -1,4 +1,4 @@
-"""A matrix of a portion of a store, decoded piece by piece, over the features that were measured."""
+"""A matrix of a portion of a store, decoded piece by piece: the features that were measured."""
 
 from __future__ import annotations
 
