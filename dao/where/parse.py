@@ -45,8 +45,9 @@ def parse(text: str) -> Expression:
     plain = re.sub(pattern, placeholder, text.strip())
     try:
         with warnings.catch_warnings():
-            # Of backslashes, which regular expressions are full of.
+            # Of backslashes, which regular expressions are full of; deprecated before 3.12.
             warnings.simplefilter("ignore", SyntaxWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
             tree = ast.parse(plain, mode="eval")
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         at = getattr(error, "offset", None)
