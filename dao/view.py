@@ -107,7 +107,7 @@ class View:
         return stored_row_bytes(self.matrix_infos(matrix))
 
     def _check_column(self, name: str) -> None:
-        if name not in self._filterable():
+        if not isinstance(name, str) or name not in self._filterable():
             raise unknown_column(name, [*self.obs_columns, *VIRTUAL_COLUMNS])
 
     def _with(self, **changes: Any) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +39,9 @@ def positions_of(which: Any, selection: Selection, obs: ObsStore) -> NDArray[Any
     n_obs = selection.n_obs
     if isinstance(which, slice):
         return np.arange(*which.indices(n_obs))
+    if not isinstance(which, Iterable):
+        msg = f"Cells are chosen by a slice or a list, not by {which!r}."
+        raise ArgumentError(msg)
     asked = np.asarray(which if hasattr(which, "__array__") else list(which))
     if asked.ndim != 1:
         msg = f"Cells are chosen by a list of positions, not by {asked.ndim} axes."

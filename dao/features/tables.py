@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -10,8 +11,6 @@ from dao.errors import ArgumentError
 from dao.format.names import cut_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from dao.backend import Reader
 
 __all__ = ["FeatureTables", "wanted_ids"]
@@ -50,7 +49,7 @@ def wanted_ids(ids: Iterable[str]) -> pd.Index:
     if isinstance(ids, str):
         msg = f"Features must be a list of ids, not the text {ids!r}."
         raise ArgumentError(msg)
-    listed = list(ids)
+    listed = list(ids) if isinstance(ids, Iterable) else []
     if not listed or not all(isinstance(i, str) for i in listed):
         msg = "Features must be a list of at least one id, each a text."
         raise ArgumentError(msg)

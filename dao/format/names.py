@@ -54,6 +54,10 @@ def is_safe_path(path: object) -> bool:
     """Whether a path read from a manifest stays inside the store on any system."""
     if not isinstance(path, str) or not path or "\\" in path or "\0" in path or ":" in path:
         return False
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair: no file has such a name
+        return False
     return all(part not in {"", ".", ".."} for part in path.split("/"))
 
 

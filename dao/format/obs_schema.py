@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dao.errors import ObsTypeError
+from dao.errors import CorruptStoreError, ObsTypeError
 from dao.format.manifest import ColumnInfo
 
 if TYPE_CHECKING:
@@ -103,12 +103,22 @@ def unite_categories(
 
 
 def parse_category(text: str, dtype: str) -> object:
-    """Return a category, which is stored as text, as the value it was."""
+    """Return a category, which is stored as text, as the value it was.
+
+    Raises
+    ------
+    dao.errors.CorruptStoreError
+        If it is none of that dtype.
+    """
     if dtype == "string":
         return text
     if dtype == "bool":
         return text == "True"
-    return np.dtype(dtype).type(text).item()
+    try:
+        return np.dtype(dtype).type(text).item()
+    except (ValueError, OverflowError) as error:
+        msg = f"The category {text!r} is no {dtype}, which the manifest says its column holds."
+        raise CorruptStoreError(msg) from error
 
 
 def _conflict(name: str, infos: Mapping[str, ColumnInfo]) -> ObsTypeError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +78,7 @@ class Reader:
         value = self.text(key)
         try:
             ok = np.dtype(value).kind in "biuf" and bool(value)
-        except TypeError:
+        except (TypeError, ValueError, SyntaxError):  # NumPy parses some texts as Python
             ok = False
         self.check(ok, key, f"{value!r} is not a numeric dtype")
         return value if ok else "uint8"
@@ -111,7 +111,8 @@ class Reader:
         """Return a finite number."""
         value = self.content.get(key)
         ok = isinstance(value, int | float) and not isinstance(value, bool)
-        ok = ok and math.isfinite(value or 0)
+        # Whole numbers of JSON have no bound; those of floats do.
+        ok = ok and abs(value or 0) <= sys.float_info.max
         return float(value or 0) if self.check(ok, key, "must be a finite number") else 0.0
 
     def texts(self, key: str) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import fields, replace
 
+import numpy as np
+
 from dao.errors import CorruptStoreError, DatasetIdError, FormatError, FormatVersionError
 from dao.format.checksum import CHECKSUM, checksum
 from dao.format.declared import ObsColumn, parse_obs_schema
@@ -24,6 +26,7 @@ from dao.format.manifest import (
 )
 from dao.format.names import check_dataset_id, is_safe_path
 from dao.format.parse import Problems, Reader
+from dao.format.plausible import check_sizes
 from dao.format.unknown import unknown_fields
 
 __all__ = ["parse_manifest"]
@@ -54,6 +57,7 @@ def parse_manifest(text: str | bytes, where: str) -> Manifest:
     reader.check(version == FORMAT_VERSION, "format_version", f"must be {FORMAT_VERSION}")
     manifest = _manifest(reader)
     _check_whole(manifest, problems)
+    check_sizes(manifest, problems)
     problems.raise_if_any()
     return replace(manifest, unknown=unknown_fields(content, manifest))
 
@@ -160,12 +164,18 @@ def _array(r: Reader) -> ArrayInfo:
 
 
 def _columns(r: Reader) -> dict[str, ColumnInfo]:
-    return {
-        name: ColumnInfo(
-            c.choice("kind", COLUMN_KINDS), c.text("dtype"), c.flag("ordered"), c.flag("nullable")
-        )
-        for name, c in r.items()
-    }
+    return {name: _column(c) for name, c in r.items()}
+
+
+def _column(r: Reader) -> ColumnInfo:
+    kind = r.choice("kind", COLUMN_KINDS)
+    fixed = {"string": ("string", "null"), "categorical": ("string", "bool"), "bool": ("bool",)}
+    dtype = r.text("dtype")
+    if kind != "other" and dtype not in fixed.get(kind, ()):
+        dtype = r.dtype("dtype")
+        known = {"categorical": "iuf", "int": "iu", "float": "f"}.get(kind, "")
+        r.check(np.dtype(dtype).kind in known, "dtype", f"{dtype!r} is none of a {kind} column")
+    return ColumnInfo(kind, dtype, r.flag("ordered"), r.flag("nullable"))
 
 
 def _ontologies(r: Reader) -> dict[str, OntologyInfo]:

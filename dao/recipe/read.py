@@ -87,6 +87,6 @@ def _load(path: Path) -> dict[str, Any]:
     except OSError as error:
         msg = f"There is no recipe {path} ({error.strerror})."
         raise RecipeError(msg) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = f"{path} is no TOML: {error}."
         raise RecipeError(msg) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -20,6 +21,7 @@ _NO_CALCULATIONS = (
     "is a calculation or function, and a filter compares a column with a value. Calculate with "
     "store.obs and choose by the result: store[mask]"
 )
+_DEEPEST, _MOST_BITS, _SHOWN = 100, 1024, 500
 _METHODS = {"isna", "isnull", "notna", "notnull", "isin", "between"}
 
 
@@ -42,15 +44,25 @@ def parse(text: str) -> Expression:
     pattern = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`([^`]+)`"
     plain = re.sub(pattern, placeholder, text.strip())
     try:
-        tree = ast.parse(plain, mode="eval")
+        with warnings.catch_warnings():
+            # Of backslashes, which regular expressions are full of; deprecated before 3.12.
+            warnings.simplefilter("ignore", SyntaxWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            tree = ast.parse(plain, mode="eval")
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         at = getattr(error, "offset", None)
         place = f" at character {at}" if at else ""
         msg = (
-            f"Cannot understand {text!r}{place}. Write for example "
+            f"Cannot understand {_short(text)}{place}. Write for example "
             "\"n_counts > 1000 and sex == 'female'\"; text needs quotes, names with spaces `…`."
         )
         raise ExpressionError(msg) from error
+    if _is_deep(tree):
+        msg = f"{_short(text)} is nested too deeply: join many conditions with `and` or `or`."
+        raise ExpressionError(msg)
+    if any(isinstance(n, ast.Constant) and _is_huge(n.value) for n in ast.walk(tree)):
+        msg = f"{_short(text)} has a number that no column can hold."
+        raise ExpressionError(msg)
     return _Parser(text, names).boolean(tree.body)
 
 
@@ -144,7 +156,7 @@ class _Parser:
             raise self.error(node, _NO_CALCULATIONS)
         if not isinstance(node, ast.Name):
             raise self.error(node, "is not the name of a column")
-        match = re.fullmatch(r"__column_(\d+)", node.id)
+        match = re.fullmatch(r"__column_([0-9]{1,9})", node.id)
         return self.names[int(match[1])] if match and int(match[1]) < len(self.names) else node.id
 
     def listed(self, node: ast.expr) -> tuple[Any, ...]:
@@ -178,7 +190,25 @@ class _Parser:
         shown = ast.unparse(node)
         for i, name in enumerate(self.names):
             shown = shown.replace(f"__column_{i}", f"`{name}`")
-        return ExpressionError(f"In {self.text!r}: {shown} {problem}.")
+        return ExpressionError(f"In {_short(self.text)}: {shown} {problem}.")
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+
+
+def _is_huge(value: object) -> bool:
+    return isinstance(value, int) and value.bit_length() > _MOST_BITS
+
+
+def _is_deep(tree: ast.AST) -> bool:
+    """Whether what follows, which calls itself for what is nested, could run out of stack."""
+    level: list[ast.AST] = [tree]
+    for _ in range(_DEEPEST):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        if not level:
+            return False
+    return True
 
 
 def _is_calculation(node: ast.expr) -> bool:

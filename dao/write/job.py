@@ -108,7 +108,7 @@ def _names(argument: str, names: str | Iterable[str]) -> tuple[str, ...]:
     if not all(isinstance(n, str) and n for n in listed) or len(set(listed)) != len(listed):
         msg = f"{argument}={names!r}: give different names as strings."
         raise ArgumentError(msg)
-    if argument in {"layers", "obsm"} and any("/" in n or n.startswith(".") for n in listed):
+    if argument in {"layers", "obsm"} and any({"/", "\0"} & set(n) or n[0] == "." for n in listed):
         msg = (
             f"{argument}={names!r}: a name that becomes a folder cannot hold '/' or begin with '.'."
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dao.directory import StoreDirectory
-from dao.errors import ArgumentError, StoreNotFoundError
+from dao.errors import ArgumentError, SourceError, StoreNotFoundError
 from dao.format.manifest import MANIFEST_NAME
 from dao.write.change import check_there, without
 from dao.write.commit import check_target, commit, garbage, remove_all, write_lock
@@ -16,7 +17,7 @@ from dao.write.plan import WritePlan, make_plan
 from dao.write.progress import progress_report
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from dao.format.manifest import Manifest
     from dao.write.job import Job
@@ -25,6 +26,20 @@ if TYPE_CHECKING:
 __all__ = ["plan_sources", "write_sources"]
 
 
+@contextmanager
+def _storable_text() -> Iterator[None]:
+    """Name the text that has no bytes: NumPy and pandas hold it, no file does."""
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        msg = (
+            f"A name or text of the sources cannot be stored: {error.object[:200]!a} has half of a "
+            "surrogate pair, which is no character. Rename it."
+        )
+        raise SourceError(msg) from error
+
+
+@_storable_text()
 def write_sources(job: Job, sources: Sequence[Source], features: Any, *, progress: bool) -> None:
     """Write sources into the job's store, in one commit."""
     # Sources are looked at before the lock: what is wrong with them leaves no trace on disk.
@@ -41,6 +56,7 @@ def write_sources(job: Job, sources: Sequence[Source], features: Any, *, progres
             remove_all(garbage(job.root, manifest, old_generations=True))
 
 
+@_storable_text()
 def plan_sources(job: Job, sources: Sequence[Source], features: Any) -> WritePlan:
     """Return what `write_sources` would write; the disk stays as it is.
 
