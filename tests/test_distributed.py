@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+# Every rank is a process of its own, forked from a server that has imported what all of them need.
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
+    [
+        "torch._dynamo.aot_compile",
+        "dao.batches.torch",
+        "dao_backends.local",
+        "dao_backends.zarr",
+        "pytest",
+    ]
+)
+
 # What is left each time divides among the ranks that go on.
 N_OBS, SIZE, STEPS = 1_080, 15, 6
 
@@ -65,9 +77,8 @@ def train(rank: int, world_size: int, folder: str, path: str, task: Mapping[str,
 
 def run(world_size: int, folder: Path, path: Path, task: Mapping[str, Any]) -> list[Any]:
     """Run a task in processes of its own, and return what each rank wrote down."""
-    context = multiprocessing.get_context("spawn")
     arguments = (world_size, str(folder), str(path), task)
-    ranks = [context.Process(target=train, args=(r, *arguments)) for r in range(world_size)]
+    ranks = [CONTEXT.Process(target=train, args=(r, *arguments)) for r in range(world_size)]
     for process in ranks:
         process.start()
     for process in ranks:

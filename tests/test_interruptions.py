@@ -39,7 +39,9 @@ elif kind == "tensorflow":
 else:
     from torch.utils.data import DataLoader
     batches = store.torch(batch_size=8)
-    batches = DataLoader(batches, None, num_workers=2, multiprocessing_context=kind)
+    # Workers that are forked cost nothing; one that is spawned imports everything again.
+    n_workers = 2 if kind == "fork" else 1
+    batches = DataLoader(batches, None, num_workers=n_workers, multiprocessing_context=kind)
 if __name__ == "__main__":
     while True:
         for batch in batches:
