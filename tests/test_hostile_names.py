@@ -102,9 +102,10 @@ def test_text_that_has_no_bytes(tmp_path: Path, where: str) -> None:
         case "genes":
             made.var.index = half
         case "column":
-            made.obs["\ud800"] = 1
+            made.obs.columns = pd.Index(["plain", "\ud800"], dtype=object)
         case "obs" | "var":
-            getattr(made, where)["text"] = np.array(half, object)
+            frame = getattr(made, where)
+            frame["text"] = pd.Series(half, index=frame.index, dtype=object)
         case _:
             getattr(made, where)["\ud800"] = made.X
     with pytest.raises(errors.DaoError):
