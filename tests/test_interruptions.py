@@ -27,8 +27,10 @@ SECONDS = 180.0
 
 # A process that streams for ever, slowly enough to be hit in the middle of an epoch.
 STREAM = """
-import sys, time
+import signal, sys, time
 import dao
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
 
 path, kind = sys.argv[1:]
 store = dao.load_store(path)

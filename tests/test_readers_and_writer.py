@@ -18,6 +18,8 @@ import dao
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 N_READERS, SECONDS, N_VARS = 8, 4, 30
 
 # A cell's row of X follows from its name, whatever dataset and generation it is read from.

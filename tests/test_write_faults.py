@@ -356,12 +356,14 @@ def test_not_a_store(tmp_path: Path) -> None:
 
 def test_paths_that_are_none(tmp_path: Path, make_study: Make) -> None:
     """URLs, lists and options of a backend that has none are errors that say so."""
-    with pytest.raises(errors.ArgumentError, match="local folders"):
-        dao.load_store("s3://bucket/atlas.dao")
-    with pytest.raises(errors.ArgumentError, match="local folders"):
-        dao.write_store("s3://bucket/atlas.dao", make_study())
+    with pytest.raises(errors.ArgumentError, match="ftp"):
+        dao.load_store("ftp://server/atlas.dao")
+    with pytest.raises(errors.ArgumentError, match="ftp"):
+        dao.write_store("ftp://server/atlas.dao", make_study())
+    with pytest.raises(errors.ArgumentError, match="opens one store"):
+        dao.load_store([tmp_path])
     for bad in ("", None, [tmp_path]):
-        with pytest.raises(errors.ArgumentError, match="path"):
+        with pytest.raises(errors.ArgumentError, match="path|one store"):
             dao.load_store(bad)  # type: ignore[arg-type]
         with pytest.raises(errors.ArgumentError, match="path"):
             dao.write_store(bad, make_study())  # type: ignore[arg-type]

@@ -36,7 +36,8 @@ __all__ = [
 ]
 
 LOCK_NAME = ".dao-write.lock"
-ROOMS = ("datasets", "features", "generations", "obs")
+# Also the order of removal: what a generation is opened by goes before what it needs.
+ROOMS = ("generations", "datasets", "features", "obs")
 
 
 @contextmanager
