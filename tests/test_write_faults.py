@@ -363,7 +363,7 @@ def test_paths_that_are_none(tmp_path: Path, make_study: Make) -> None:
     with pytest.raises(errors.ArgumentError, match="opens one store"):
         dao.load_store([tmp_path])
     for bad in ("", None, [tmp_path]):
-        with pytest.raises(errors.ArgumentError, match="path|one store"):
+        with pytest.raises(errors.ArgumentError, match=r"path|one store"):
             dao.load_store(bad)  # type: ignore[arg-type]
         with pytest.raises(errors.ArgumentError, match="path"):
             dao.write_store(bad, make_study())  # type: ignore[arg-type]
