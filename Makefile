@@ -7,7 +7,7 @@ BIN := .venv/bin
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test lint unit docs core no-core bench clean
+.PHONY: help demo test lint unit docs core no-core bench bench-scale clean
 
 help:
 	@echo "make demo   write a store from single-cell studies and train on a part of it"
@@ -18,6 +18,7 @@ help:
 	@echo "make core   the tests on Python 3.13 without torch and tensorflow"
 	@echo "make bench  the comparison with other loaders, into docs/benchmarks.md; half an hour"
 	@echo "            options go into ARGS='...'; ARGS=--quick only shows that it runs"
+	@echo "make bench-scale  how cost grows with the number of cells; minutes"
 	@echo "make clean  remove everything that was made here"
 
 demo: .venv/.demo
@@ -44,6 +45,9 @@ no-core:
 
 bench: .venv/.dev
 	$(BIN)/python tests/benchmarks/run.py $(ARGS)
+
+bench-scale: .venv/.dev
+	$(BIN)/python tests/benchmarks/scale.py $(ARGS)
 
 clean:
 	rm -rf .venv .venv313 .venv-annbatch .venv-scdataset build dist docs/_build
