@@ -52,6 +52,9 @@ class ObsColumn:
 
     def __post_init__(self) -> None:
         """Bring to one form, and refuse what contradicts itself."""
+        if not isinstance(self.dtype, str | None):
+            msg = f"dtype must be text, not {self.dtype!r}"
+            raise ArgumentError(msg)
         if self.dtype is not None:
             object.__setattr__(self, "dtype", _OTHER_NAMES.get(self.dtype, self.dtype))
         if self.values is not None:
@@ -84,7 +87,11 @@ class ObsColumn:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         dtype = np.dtype(self.dtype)
-        return dtype.kind == "f" or (value == int(value) and np.can_cast(_min_type(value), dtype))
+        if isinstance(value, float) and not np.isfinite(value):
+            return dtype.kind == "f"
+        if dtype.kind == "f":
+            return abs(value) <= float(np.finfo(dtype).max)
+        return value == int(value) and np.can_cast(_min_type(value), dtype)
 
 
 def parse_obs_schema(given: object) -> tuple[dict[str, ObsColumn], list[str]]:
