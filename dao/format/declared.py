@@ -86,12 +86,7 @@ class ObsColumn:
             return isinstance(value, str | bool | int | float)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        dtype = np.dtype(self.dtype)
-        if isinstance(value, float) and not np.isfinite(value):
-            return dtype.kind == "f"
-        if dtype.kind == "f":
-            return abs(value) <= float(np.finfo(dtype).max)
-        return value == int(value) and np.can_cast(_min_type(value), dtype)
+        return _fits_number(value, np.dtype(self.dtype))
 
 
 def parse_obs_schema(given: object) -> tuple[dict[str, ObsColumn], list[str]]:
@@ -144,5 +139,9 @@ def _listed(values: Any) -> tuple[Any, ...]:
     return listed
 
 
-def _min_type(value: float) -> np.dtype[Any]:
-    return np.min_scalar_type(int(value))
+def _fits_number(value: float, dtype: np.dtype[Any]) -> bool:
+    if value in {np.inf, -np.inf} or value != value:  # noqa: PLR0124 - NaN
+        return dtype.kind == "f"
+    if dtype.kind == "f":
+        return abs(value) <= float(np.finfo(dtype).max)
+    return value == int(value) and np.can_cast(np.min_scalar_type(int(value)), dtype)
