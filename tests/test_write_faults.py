@@ -250,7 +250,8 @@ def test_full_disk(make_study: Make, tmp_path: Path) -> None:
 
 
 SLOW_WRITE = """
-import os, sys, time, numpy as np, anndata as ad, dao
+import os, signal, sys, time, numpy as np, anndata as ad, dao
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
 from dao.write import matrices
 path, mode = sys.argv[1:]
 original = matrices.Arrangement.__call__
