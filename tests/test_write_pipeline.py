@@ -52,12 +52,12 @@ def study() -> ad.AnnData:
 
 
 def content(store: dao.Store) -> dict[str, bytes]:
-    """Return every file of a store but the manifest, which has a time and a random id."""
+    """Return every file of a store but the manifest and its copy, which have a time and a random id."""
     root = Path(store.path)
     return {
         str(p.relative_to(root)): p.read_bytes()
         for p in root.rglob("*")
-        if p.is_file() and p.name != "dao.json"
+        if p.is_file() and p.name not in {"dao.json", "1.json"}
     }
 
 
