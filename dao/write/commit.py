@@ -85,10 +85,11 @@ def commit(root: Path, manifest: Manifest) -> None:
     """Make a new generation the store's content, durably and at once."""
     content = manifest.to_json().encode()
     Manifest.from_json(content)  # what cannot be read again must not replace what can
-    for path in _new_files(root, manifest):
+    new = [*_new_files(root, manifest), *_keep(root, manifest.generation, content)]
+    for path in new:
         _fsync(path)
-    _keep(root, manifest.generation, content)
-    for folder in [root, *(p for r in ROOMS for p in (root / r).rglob("*") if p.is_dir())]:
+    # The folders that they are in, up to the root; those of other datasets have not changed.
+    for folder in {root / parent for path in new for parent in path.relative_to(root).parents}:
         _fsync(folder)
     staged = root / f".{MANIFEST_NAME}.new"
     staged.write_bytes(content)
@@ -127,8 +128,11 @@ def named(manifest: Manifest) -> set[str]:
     return files | {d.path for d in manifest.datasets}
 
 
-def _keep(root: Path, generation: int, content: bytes) -> None:
-    """Leave a copy of a manifest, and of the one before it where an older dao left none."""
+def _keep(root: Path, generation: int, content: bytes) -> Iterator[Path]:
+    """Leave a copy of a manifest, and of the one before it where an older dao left none.
+
+    Yields what was written.
+    """
     folder = root / GENERATIONS
     folder.mkdir(exist_ok=True)
     copies = {generation_path(root, generation): content}
@@ -138,7 +142,7 @@ def _keep(root: Path, generation: int, content: bytes) -> None:
     for path, text in copies.items():
         if not path.exists() or path.read_bytes() != text:
             path.write_bytes(text)
-            _fsync(path)
+            yield path
 
 
 def _new_files(root: Path, manifest: Manifest) -> Iterator[Path]:
