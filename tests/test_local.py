@@ -81,7 +81,7 @@ def test_casts_of_any_length_at_any_place(stored: str, wanted: str) -> None:
     for length in (0, 1, 7, 8, 9, 40):
         for start in range(9):
             out = np.full(64, 99, wanted)
-            fused._cast(source[start : start + length], out[start:].ctypes.data, out)
+            fused.cast_items(source[start : start + length], out[start:].ctypes.data, out)
             expected = np.full(64, 99, wanted)
             expected[start : start + length] = source[start : start + length]
             np.testing.assert_array_equal(out, expected)

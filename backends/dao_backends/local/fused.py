@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
     from dao_backends.local.kernel import Chunks
 
-__all__ = ["cast_rows", "scatter_rows"]
+__all__ = ["cast_items", "cast_rows", "scatter_rows"]
 
 _LANES = LANES  # numba takes globals of this module for constants
 
 
 @njit(nogil=True, cache=True)
-def _cast(part: NDArray[Any], target: int, like: NDArray[Any]) -> None:
+def cast_items(part: NDArray[Any], target: int, like: NDArray[Any]) -> None:
     """Write items to an address in the dtype of ``like``."""
     n, size = len(part), like.itemsize
     kept = carray(as_pointer(target), (n,), like.dtype)
@@ -112,7 +112,7 @@ def cast_rows(
                 items = decoded[begin : min(chunk_items, begin + stop - at)]
                 if n_vars >= 0 and not _within(items, n_vars):
                     return number, True, n_loaded
-                _cast(items, target, like)
+                cast_items(items, target, like)
                 at += len(items)
                 target += len(items) * size
         part = claim(turn.ctypes.data)
@@ -182,7 +182,7 @@ def scatter_rows(
                 for k in range(begin, end):
                     row[place[np.uint64(columns[k])]] = numbers[k]
                 at += end - begin
-            _cast(row[:-1], targets[i], like)
+            cast_items(row[:-1], targets[i], like)
         part = claim(turn.ctypes.data)
     fence()
     return -1, 0, n_loaded

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import carray, njit  # type: ignore[attr-defined]
 
-from dao_backends.local.fused import _cast
+from dao_backends.local.fused import cast_items
 from dao_backends.local.intrinsics import as_pointer, claim, fence
 
 if TYPE_CHECKING:
@@ -57,11 +57,11 @@ def cast_rows(
         for i in range(bounds[part], bounds[part + 1]):
             slot, target = slots[i], value_targets[i]
             start, stop = row_starts[slot], row_starts[slot + 1]
-            _cast(values[start:stop], target, like_values)
+            cast_items(values[start:stop], target, like_values)
             for k in range(wide_starts[slot], wide_starts[slot + 1]):
                 at = target + np.int64(wide_at[k]) * size
                 carray(as_pointer(at), (1,), like_values.dtype)[0] = wide[k]
-            _cast(indices[start:stop], index_targets[i], like_indices)
+            cast_items(indices[start:stop], index_targets[i], like_indices)
         part = claim(turn.ctypes.data)
     fence()
 
@@ -98,7 +98,7 @@ def scatter_rows(
                 row[place[np.uint64(indices[k])]] = values[k]
             for k in range(wide_starts[slot], wide_starts[slot + 1]):
                 row[place[np.uint64(indices[start + np.int64(wide_at[k])])]] = wide[k]
-            _cast(row[:-1], targets[i], like)
+            cast_items(row[:-1], targets[i], like)
         part = claim(turn.ctypes.data)
     fence()
 

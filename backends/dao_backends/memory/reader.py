@@ -12,6 +12,7 @@ import numpy as np
 from dao.backend import FusedReader
 from dao.errors import BackendContractError
 from dao.threads import Jobs, n_threads
+from dao.wrapped import WrappedReader
 from dao_backends.decoder import open_decoder
 from dao_backends.memory.held import HeldDense, HeldSparse
 from dao_backends.memory.kernels import cast_rows, scatter_rows
@@ -20,11 +21,9 @@ from dao_backends.memory.load import hold
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from dao.backend import DenseRows, Reader, RowTargets, SparseRows
-    from dao.format.manifest import Manifest
 
     Requests = Sequence[tuple[str, NDArray[np.int64]]]
     Place = Callable[[int], NDArray[np.int32]]
@@ -69,7 +68,7 @@ class MemoryBackend:
         return MemoryReader(reader, rows, columns)
 
 
-class MemoryReader:
+class MemoryReader(WrappedReader):
     """Holds what another reader has decoded.
 
     A matrix is decoded when it is first asked for. In a process that it was pickled to, the
@@ -83,7 +82,7 @@ class MemoryReader:
         rows: Mapping[str, NDArray[np.int64] | None] | None = None,
         columns: NDArray[np.bool_] | None = None,
     ) -> None:
-        self.reader = reader
+        super().__init__(reader)
         self._rows, self._columns = rows, columns
         self._prepare()
 
@@ -92,22 +91,10 @@ class MemoryReader:
         """Bytes of the matrices that are held."""
         return sum(held.nbytes for held in self._held.values())
 
-    def manifest(self) -> Manifest:
-        """Return what the store holds."""
-        return self.reader.manifest()
-
-    def table(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return a parquet table of the store."""
-        return self.reader.table(path, columns)
-
-    def document(self, path: str) -> Any:
-        """Return a JSON document of the store."""
-        return self.reader.document(path)
-
     def close(self) -> None:
         """Let go of the memory, once nobody uses it, and of the files."""
         self._prepare()
-        self.reader.close()
+        super().close()
 
     def load(self, dataset: str, matrix: str) -> None:
         """Decode what is to be held of a matrix, if that has not been done."""
