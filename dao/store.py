@@ -892,7 +892,10 @@ class Store(View):
 
     def keep(self, mask: NDArray[np.bool_]) -> Store:
         """Return the selected cells that are true in a mask over them, in their order."""
-        return self._select(self.selection.take(np.flatnonzero(mask)))
+        selection = self.selection
+        if selection.order is None:
+            return self._select(selection.only(mask))
+        return self._select(selection.take(np.flatnonzero(mask)))
 
     def _combine(self, other: Store, rule: Callable[..., NDArray[np.bool_]]) -> Store:
         own, theirs = self.manifest, other.manifest
