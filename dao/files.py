@@ -133,8 +133,8 @@ def _held_manifest(root: Path, generation: int | None) -> tuple[Manifest, Hold]:
     while True:
         content = _read_manifest(root)
         manifest = Manifest.from_json(content, str(root / MANIFEST_NAME))
-        if generation not in {None, manifest.generation}:
-            earlier = read_manifest(root, int(generation or 0))
+        if generation is not None and generation != manifest.generation:
+            earlier = read_manifest(root, generation)
             return earlier, Hold(root, earlier.generation)
         hold = Hold(root, manifest.generation)
         # In between another generation may have come, and the files of this one may have gone.

@@ -128,10 +128,13 @@ def validate_store(
     for generation in {*kept_generations(root), manifest.generation}:
         report.n_files += 1
         kept = _attempt(report, read_manifest, root, generation)
-        if generation == manifest.generation and kept is not None and kept != manifest:
-            place = generation_path(root, generation).relative_to(root)
-            report.problems.append(f"{place} is not what dao.json is.")
-        elif kept is not None:
+        if kept is None:
+            continue
+        if generation == manifest.generation:
+            if kept != manifest:
+                place = generation_path(root, generation).relative_to(root)
+                report.problems.append(f"{place} is not what dao.json is.")
+        else:
             options = {"generation": generation}
             reader = find_backend("zarr").open(str(root), memory=1 << 30, options=options)
             _check_generation(reader, root, report, seen)
