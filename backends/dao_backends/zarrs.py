@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from zarr.storage import LocalStore
 from zarrs._internal import ChunkItem, CodecPipelineImpl
 
-from dao.errors import CorruptStoreError, DaoWarning
+from dao.errors import CorruptStoreError
 from dao_backends.cloud.copies import Copies
+from dao_backends.forked import Forked
 from dao_backends.shards import shard_path
 from dao_backends.zarr import ZarrReader
 
@@ -25,18 +24,10 @@ if TYPE_CHECKING:
     from dao.format.manifest import ArrayInfo
 
 
-class _Process:
-    """Whether zarrs may be called: its thread pool does not come along into a forked child."""
-
-    forked = False
-    warned = False
-
-    @classmethod
-    def after_fork(cls) -> None:
-        cls.forked = True
-
-
-os.register_at_fork(after_in_child=_Process.after_fork)
+_SLOWER = (
+    "zarrs cannot be used in a forked process, so this one decodes with zarr-python, which is "
+    "slower."
+)
 
 
 class ZarrsBackend:
@@ -58,8 +49,8 @@ class ZarrsReader(ZarrReader):
 
     def decode(self, path: str, array: ArrayInfo, chunks: NDArray[np.int64]) -> NDArray[Any]:
         """Return the chunks side by side; see `ChunkedReader.decode`."""
-        if _Process.forked:
-            _warn_once()
+        if Forked.is_child:
+            Forked.warn_once(_SLOWER)
             return super().decode(path, array, chunks)
         out = np.empty((len(chunks) * array.chunk, *array.shape[1:]), array.dtype)
         if self._copies is not None:
@@ -124,15 +115,3 @@ def _requests(path: str, array: ArrayInfo, chunks: NDArray[np.int64]) -> list[Ch
             )
         )
     return requests
-
-
-def _warn_once() -> None:
-    if not _Process.warned:
-        _Process.warned = True
-        warnings.warn(
-            "zarrs cannot be used in a forked process, so this one decodes with zarr-python, "
-            "which is slower. Start workers afresh instead: "
-            "DataLoader(..., multiprocessing_context='spawn').",
-            DaoWarning,
-            stacklevel=2,
-        )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
-import warnings
 from typing import TYPE_CHECKING, Any
 
-from dao.errors import ArgumentError, DaoWarning, StorageError
+from dao.errors import ArgumentError, StorageError
+from dao_backends.forked import Forked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,18 +17,7 @@ __all__ = ["Scheduler"]
 _RETRIES = 2  # of a task that failed: another worker may see what this one did not
 
 
-class _Process:
-    """Whether this process was forked: the threads that talk to a cluster did not come along."""
-
-    forked = False
-    warned = False
-
-    @classmethod
-    def after_fork(cls) -> None:
-        cls.forked = True
-
-
-os.register_at_fork(after_in_child=_Process.after_fork)
+_ALONE = "A forked process cannot use the dask scheduler of its parent, so it reads by itself."
 
 
 class Scheduler:
@@ -77,8 +65,9 @@ class Scheduler:
         BaseException
             What a task raised.
         """
-        if _Process.forked or _is_worker():
-            _warn_once()
+        if Forked.is_child:
+            Forked.warn_once(_ALONE)
+        if Forked.is_child or _is_worker():
             return [function(*arguments) for arguments in calls]
         dask = _untyped("dask")
         lazy = dask.delayed(function, pure=False, traverse=False)
@@ -150,14 +139,3 @@ def _is_worker() -> bool:
     except ValueError:
         return False
     return True
-
-
-def _warn_once() -> None:
-    if _Process.forked and not _Process.warned:
-        _Process.warned = True
-        warnings.warn(
-            "A forked process cannot use the dask scheduler of its parent, so it reads by itself. "
-            "Start workers afresh instead: DataLoader(..., multiprocessing_context='spawn').",
-            DaoWarning,
-            stacklevel=2,
-        )
