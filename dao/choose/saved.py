@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from dao.errors import (
 )
 from dao.format.manifest import MANIFEST_NAME, FileInfo
 from dao.format.saved import SavedDataset, SavedSelection
+from dao.provenance import created_by, now
 from dao.selection import Selection
 
 if TYPE_CHECKING:
@@ -116,16 +116,14 @@ def load_selection(
 
 
 def _described(store: Store, path: Path, counts: NDArray[Any], rows: FileInfo) -> SavedSelection:
-    from dao import __version__
-
     manifest = store.manifest
     is_url = "://" in store.path
     absolute = store.path if is_url else os.path.abspath(store.path)  # noqa: PTH100 (no links)
     columns = None if set(store.obs_columns) == set(manifest.obs_columns) else store.obs_columns
     features = store.chosen_features
     return SavedSelection(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        created_by=f"dao-store {__version__}",
+        created=now(),
+        created_by=created_by(),
         store=absolute,
         relative_store="" if is_url else os.path.relpath(absolute, path.absolute().parent),
         uuid=manifest.uuid,

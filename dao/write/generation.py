@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import uuid
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -14,6 +13,7 @@ from dao.errors import ArgumentError
 from dao.format.manifest import DatasetInfo, FeatureSpaceInfo, FileInfo, Manifest
 from dao.format.names import organism_slug
 from dao.generations import dataset_folder
+from dao.provenance import created_by, now, record_of
 from dao.write.encode import Target, file_info, write_group
 from dao.write.inspect import Study, read_obs
 from dao.write.matrices import Workshop, write_matrix
@@ -53,22 +53,16 @@ def write_generation(plan: WritePlan, before: Manifest | None, report: ProgressR
         for number, study in enumerate(plan.studies):
             report.begin(f"{study.id} ({number + 1} of {len(plan.studies)})", study.n_elements)
             datasets.append(_write_dataset(job, shop, study, plan.space(study), report.advance))
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    record = {
-        "generation": job.generation,
-        "created": now,
-        "action": job.mode if before else "create",
-        "datasets": [s.id for s in plan.studies],
-    }
-    if before is not None and job.mode == "replace":
-        datasets.sort(key=lambda d: before.ordinals[d.id])
+    created = now()
+    action = job.mode if before else "create"
+    record = record_of(job.generation, created, action, (s.id for s in plan.studies))
     organisms = {d.organism for d in datasets}
     spaces = {o: table for o, table in plan.spaces.items() if o in organisms}
     return Manifest(
         uuid=base.uuid if base else str(uuid.uuid4()),
         generation=job.generation,
-        created=now,
-        created_by=_created_by(),
+        created=created,
+        created_by=created_by(),
         feature_spaces=_write_spaces(job, spaces),
         datasets=tuple(datasets),
         obs_columns=plan.obs_columns,
@@ -169,9 +163,3 @@ def _write_vocabulary(job: Job, categories: Mapping[str, Sequence[str]]) -> File
     )
     path = f"obs/vocabulary{job.token}-{job.generation}.parquet"
     return write_table(job.root, path, table)
-
-
-def _created_by() -> str:
-    from dao import __version__
-
-    return f"dao-store {__version__}"
