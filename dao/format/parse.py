@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.errors import FormatError
+from dao.errors import FormatError, FormatVersionError
 from dao.format.names import is_safe_path
 
 if TYPE_CHECKING:
@@ -44,6 +44,23 @@ class Problems:
             raise FormatError(msg)
 
 
+def check_version(content: dict[str, Any], supported: int, where: str) -> None:
+    """Refuse a document that only a newer dao understands; an older dao would misread it.
+
+    Raises
+    ------
+    dao.errors.FormatVersionError
+        If its ``format_version`` is above what is supported.
+    """
+    version = content.get("format_version")
+    if isinstance(version, int) and version > supported:
+        msg = (
+            f"{where} has format_version {version}; this dao reads up to {supported}. "
+            "Update it: pip install --upgrade dao-store."
+        )
+        raise FormatVersionError(msg)
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Typed access to the fields of one JSON object; a wrong field is noted and replaced."""
@@ -57,6 +74,10 @@ class Reader:
         if not ok:
             self.problems.add(self._at(key), message)
         return bool(ok)
+
+    def equal(self, key: str, value: object) -> None:
+        """Note a field that is not what it must be."""
+        self.check(self.content.get(key) == value, key, f"must be {value}")
 
     def has(self, key: str) -> bool:
         """Whether there is such a field, with a value."""

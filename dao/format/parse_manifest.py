@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from dao.errors import CorruptStoreError, DatasetIdError, FormatError, FormatVersionError
+from dao.errors import CorruptStoreError, DatasetIdError, FormatError
 from dao.format.checksum import CHECKSUM, checksum
 from dao.format.declared import ObsColumn, parse_obs_schema
 from dao.format.manifest import (
@@ -25,7 +25,7 @@ from dao.format.manifest import (
     OntologyInfo,
 )
 from dao.format.names import check_dataset_id, is_safe_path
-from dao.format.parse import Problems, Reader
+from dao.format.parse import Problems, Reader, check_version
 from dao.format.plausible import check_sizes
 from dao.format.unknown import unknown_fields
 
@@ -42,19 +42,13 @@ def parse_manifest(text: str | bytes, where: str) -> Manifest:
     if not isinstance(content, dict) or content.get("format") != "dao":
         msg = f'{where} is not the manifest of a dao store: it has no "format": "dao".'
         raise FormatError(msg)
-    version = content.get("format_version")
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        msg = (
-            f"{where} has format_version {version}; this dao reads up to {FORMAT_VERSION}. "
-            "Update it: pip install --upgrade dao-store."
-        )
-        raise FormatVersionError(msg)
+    check_version(content, FORMAT_VERSION, where)
     if CHECKSUM in content and content.pop(CHECKSUM) != checksum(content):
         msg = f"{where} is not what was written. Restore it from a copy: generations/ has one."
         raise CorruptStoreError(msg)
     problems = Problems(where)
     reader = Reader(content, "", problems)
-    reader.check(version == FORMAT_VERSION, "format_version", f"must be {FORMAT_VERSION}")
+    reader.equal("format_version", FORMAT_VERSION)
     manifest = _manifest(reader)
     _check_whole(manifest, problems)
     check_sizes(manifest, problems)

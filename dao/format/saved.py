@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from dao.errors import FormatError, FormatVersionError
+from dao.errors import FormatError
 from dao.format.manifest import FileInfo
-from dao.format.parse import Problems, Reader
+from dao.format.parse import Problems, Reader, check_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,13 +102,7 @@ class SavedSelection:
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
             msg = f'{where} is no saved selection: it has no "format": "{_FORMAT}".'
             raise FormatError(msg)
-        version = content.get("format_version")
-        if isinstance(version, int) and version > _VERSION:
-            msg = (
-                f"{where} has format_version {version}; this dao reads up to {_VERSION}. "
-                "Update it: pip install --upgrade dao-store."
-            )
-            raise FormatVersionError(msg)
+        check_version(content, _VERSION, where)
         problems = Problems(where, what="a saved selection")
         saved = _parse(Reader(content, "", problems))
         problems.raise_if_any()
@@ -116,7 +110,7 @@ class SavedSelection:
 
 
 def _parse(r: Reader) -> SavedSelection:
-    r.check(r.content.get("format_version") == _VERSION, "format_version", f"must be {_VERSION}")
+    r.equal("format_version", _VERSION)
     rows, n_vars = r.child("rows"), r.child("n_vars")
     return SavedSelection(
         created=r.text("created"),
