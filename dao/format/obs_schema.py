@@ -31,24 +31,30 @@ VIRTUAL_COLUMNS = ("dataset", "organism")
 RESERVED_COLUMNS = (INDEX_COLUMN, SOURCE_ROW_COLUMN, *VIRTUAL_COLUMNS)
 
 
-def unite_columns(name: str, infos: Mapping[str, ColumnInfo], n_datasets: int) -> ColumnInfo:
-    """Return what a column is in the whole store.
+def unite_columns(columns: Mapping[str, Mapping[str, ColumnInfo]]) -> dict[str, ColumnInfo]:
+    """Return what each obs column is in the whole store.
 
     Numbers take the dtype that holds all of them; categories and strings become strings; a
     column that is empty in a dataset agrees with anything.
 
     Parameters
     ----------
-    infos
-        Dataset id -> the column there, for the datasets that have it.
-    n_datasets
-        Datasets of the store; where some lack the column, it can be missing.
+    columns
+        Dataset id -> its columns by name; where a dataset lacks one, it can be missing.
 
     Raises
     ------
     dao.errors.ObsTypeError
         If two datasets hold what cannot be united; both are named.
     """
+    by_name: dict[str, dict[str, ColumnInfo]] = {}
+    for dataset, infos in columns.items():
+        for name, info in infos.items():
+            by_name.setdefault(name, {})[dataset] = info
+    return {name: _united(name, infos, len(columns)) for name, infos in by_name.items()}
+
+
+def _united(name: str, infos: Mapping[str, ColumnInfo], n_datasets: int) -> ColumnInfo:
     known = {d: i for d, i in infos.items() if i.dtype != "null"} or dict(infos)
     nullable = len(infos) < n_datasets or any(i.nullable for i in infos.values())
     kinds = {i.kind for i in known.values()}

@@ -3,39 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dao.errors import ArgumentError, StoreChangedError, UnknownDatasetError, near_matches
 from dao.format.obs_schema import unite_columns
+from dao.provenance import created_by, now, record_of
 from dao.write.commit import commit, write_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-    from dao.format.manifest import ColumnInfo, DatasetInfo, Manifest
+    from dao.format.manifest import Manifest
 
-__all__ = ["check_same", "check_there", "next_generation", "remove_datasets", "without"]
+__all__ = [
+    "check_same",
+    "check_there",
+    "in_order",
+    "next_generation",
+    "remove_datasets",
+    "without",
+]
 
 
 def next_generation(before: Manifest, action: str, ids: Sequence[str], **changes: Any) -> Manifest:
     """Return the manifest of the next generation, with what has changed and a line of history."""
-    from dao import __version__
-
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    generation = before.generation + 1
-    record = {
-        "generation": generation,
-        "created": now,
-        "action": action,
-        "datasets": list(ids),
-    }
+    created, generation = now(), before.generation + 1
+    record = record_of(generation, created, action, ids)
     return replace(
         before,
         generation=generation,
-        created=now,
-        created_by=f"dao-store {__version__}",
+        created=created,
+        created_by=created_by(),
         history=(*before.history, record),
         **changes,
     )
@@ -80,7 +79,7 @@ def without(manifest: Manifest, ids: Collection[str]) -> Manifest:
     """Return a manifest without some datasets, and without what only they had."""
     kept = tuple(d for d in manifest.datasets if d.id not in ids)
     organisms = {d.organism for d in kept}
-    columns = _united(kept)
+    columns = unite_columns({d.id: d.obs.columns for d in kept})
     return replace(
         manifest,
         datasets=kept,
@@ -88,6 +87,12 @@ def without(manifest: Manifest, ids: Collection[str]) -> Manifest:
         obs_columns=columns,
         ontologies={c: o for c, o in manifest.ontologies.items() if c in columns},
     )
+
+
+def in_order(manifest: Manifest, places: Mapping[str, int]) -> Manifest:
+    """Return a manifest with its datasets in the order of places, which are given by id."""
+    ordered = sorted(manifest.datasets, key=lambda dataset: places[dataset.id])
+    return replace(manifest, datasets=tuple(ordered))
 
 
 def check_same(before: Manifest | None, opened: Manifest, root: Path) -> Manifest:
@@ -121,11 +126,3 @@ def check_there(ids: Sequence[str], manifest: Manifest) -> None:
         if name not in manifest.ordinals:
             msg = f"There is no dataset {name!r}.{near_matches(name, manifest.ordinals)}"
             raise UnknownDatasetError(msg)
-
-
-def _united(datasets: Sequence[DatasetInfo]) -> dict[str, ColumnInfo]:
-    columns: dict[str, dict[str, ColumnInfo]] = {}
-    for dataset in datasets:
-        for name, info in dataset.obs.columns.items():
-            columns.setdefault(name, {})[dataset.id] = info
-    return {name: unite_columns(name, infos, len(datasets)) for name, infos in columns.items()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dao.errors import ArgumentError, StoreChangedError, near_matches
 from dao.format.names import check_dataset_id
 from dao.format.obs_schema import RESERVED_COLUMNS
-from dao.write.change import check_same, check_there, without
+from dao.write.change import check_same, check_there, in_order, without
 from dao.write.commit import commit, write_lock
 from dao.write.generation import write_generation
 from dao.write.inspect import inspect_sources
@@ -81,7 +81,8 @@ def compact_datasets(
         plan = make_plan(replace(job, generation=now.generation + 1), studies, "outer", base)
         with progress_report(show=progress) as report:
             manifest = write_generation(plan, now, report)
-        commit(root, replace(manifest, datasets=_in_place(manifest.datasets, now, wanted)))
+        places = {**now.ordinals, **{new.id: _place(new, now) for new in wanted}}
+        commit(root, in_order(manifest, places))
 
 
 def _wanted(
@@ -189,11 +190,3 @@ def _check_unchanged(now: Manifest, opened: Manifest, ids: set[str]) -> None:
 
 def _place(new: _New, manifest: Manifest) -> int:
     return min(manifest.ordinals[part] for part in new.parts)
-
-
-def _in_place(
-    datasets: Sequence[DatasetInfo], before: Manifest, wanted: Sequence[_New]
-) -> tuple[DatasetInfo, ...]:
-    """Return the datasets in the order of the store."""
-    places = {**before.ordinals, **{new.id: _place(new, before) for new in wanted}}
-    return tuple(sorted(datasets, key=lambda d: places[d.id]))

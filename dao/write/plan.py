@@ -101,10 +101,8 @@ def _align(
 def _unite_obs(
     job: Job, studies: Sequence[Study], base: Manifest | None
 ) -> tuple[dict[str, ColumnInfo], dict[str, list[str]]]:
-    columns: dict[str, dict[str, ColumnInfo]] = {}
-    for dataset in base.datasets if base else ():
-        for name, info in dataset.obs.columns.items():
-            columns.setdefault(name, {})[dataset.id] = info
+    columns = {d.id: d.obs.columns for d in (base.datasets if base else ())}
+    columns |= {study.id: study.obs.columns for study in studies}
     categories: dict[str, dict[str, Sequence[str]]] = {}
     if base is not None:
         directory = StoreDirectory(job.root)
@@ -112,12 +110,9 @@ def _unite_obs(
         for name, values in known.groupby("column", sort=False)["category"]:
             categories[str(name)] = {"the store": list(values)}
     for study in studies:
-        for name, info in study.obs.columns.items():
-            columns.setdefault(name, {})[study.id] = info
-            if name in study.obs.categories:
-                categories.setdefault(name, {})[study.id] = study.obs.categories[name]
-    n_datasets = len(studies) + (len(base.datasets) if base else 0)
-    united = {n: unite_columns(n, infos, n_datasets) for n, infos in columns.items()}
+        for name, values in study.obs.categories.items():
+            categories.setdefault(name, {})[study.id] = values
+    united = unite_columns(columns)
     merged = {
         n: unite_categories(n, categories.get(n, {}), ordered=info.ordered)
         for n, info in united.items()

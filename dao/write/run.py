@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dao.directory import StoreDirectory
 from dao.errors import ArgumentError, SourceError, StoreNotFoundError
 from dao.format.manifest import MANIFEST_NAME
-from dao.write.change import check_there, without
+from dao.write.change import check_there, in_order, without
 from dao.write.commit import check_target, commit, garbage, remove_all, write_lock
 from dao.write.generation import write_generation
 from dao.write.inspect import inspect_sources
@@ -51,6 +51,8 @@ def write_sources(job: Job, sources: Sequence[Source], features: Any, *, progres
         plan = make_plan(job, studies, features, _base(job, before, [s.id for s in studies]))
         with progress_report(show=progress) as report:
             manifest = write_generation(plan, before, report)
+        if before is not None and job.mode == "replace":
+            manifest = in_order(manifest, before.ordinals)
         commit(job.root, manifest)
         if job.mode == "overwrite":
             remove_all(garbage(job.root, manifest, old_generations=True))
