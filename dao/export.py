@@ -23,7 +23,7 @@ __all__ = ["to_anndata"]
 def to_anndata(store: Store) -> AnnData:
     """Return the selected cells and features in memory; see `dao.Store.to_anndata`."""
     columns = ColumnMap(store.feature_positions().astype(np.int32))
-    datasets = [store.manifest.datasets[i] for i in store.selection.datasets]
+    datasets = store.selected_datasets
     shared = [set(d.matrices) for d in datasets]
     others = sorted(set.intersection(*shared) - {"X"}) if shared else []
     adata = AnnData(X=_matrix(store, "X", columns), obs=store.obs, var=store.var)

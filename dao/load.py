@@ -71,8 +71,8 @@ def load_store(
     >>> store.subset(cell_type="B cell").shape
     (100, 300)
     """
-    several = not isinstance(path, str) and isinstance(path, Sequence | Mapping)
-    location = "several files" if several else _location(path)
+    several = None if isinstance(path, str) or not isinstance(path, Sequence | Mapping) else path
+    location = _location(path) if several is None else "several files"
     name = backend
     if backend == "auto":
         name = "cloud" if is_url(location) else "local"
@@ -81,10 +81,10 @@ def load_store(
         backend_options["storage_options"] = dict(storage_options)
     _check_place(location, name, storage_options)
     budget = parse_bytes(memory)
-    if isinstance(path, Sequence | Mapping) and not isinstance(path, str):
-        opened = _open_sources(decoder, name, path, budget, backend_options)
-    else:
+    if several is None:
         opened = decoder.open(location, memory=budget, options=backend_options)
+    else:
+        opened = _open_sources(decoder, name, several, budget, backend_options)
     manifest = opened.manifest()
     known = {*manifest.obs_columns, *VIRTUAL_COLUMNS}
     columns = [columns] if isinstance(columns, str) else columns

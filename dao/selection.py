@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from dao.format.manifest import Manifest
 
-__all__ = ["Selection", "rows_where"]
+__all__ = ["Selection", "order_of", "rows_where"]
 
 _BLOCK = 1 << 20
 _FEW = 16  # fewer rows than one in so many are sorted rather than marked
@@ -143,15 +143,12 @@ class Selection:
 
     def locate(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return (dataset, row in the dataset) of positions in this selection."""
-        if self.order is not None:
-            positions = self.order[positions].astype(np.int64)
-        datasets = np.searchsorted(self.offsets, positions, side="right") - 1
-        rows = positions - self.offsets[datasets]
+        places = self._places(positions)
+        datasets = self._holders(places)
+        rows = places - self.offsets[datasets]
         if all(self.chosen[i] is None for i in self.datasets):
             return datasets, rows
-        # NumPy has a radix sort for 16 bits.
-        narrow = datasets.astype(np.uint16) if len(self.sizes) <= 1 << 16 else datasets
-        order = np.argsort(narrow, kind="stable")
+        order = order_of(datasets, len(self.sizes))
         ordered = datasets[order]
         firsts = np.flatnonzero(np.diff(ordered, prepend=-1)).tolist()
         for first, stop in pairwise([*firsts, len(order)]):
@@ -160,6 +157,17 @@ class Selection:
                 here = order[first:stop]
                 rows[here] = chosen[rows[here]]
         return datasets, rows
+
+    def dataset_of(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the dataset of positions in this selection."""
+        return self._holders(self._places(positions))
+
+    def _holders(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.searchsorted(self.offsets, places, side="right") - 1
+
+    def _places(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return where in store order these positions are."""
+        return positions if self.order is None else self.order[positions].astype(np.int64)
 
     def positions(self, manifest: Manifest) -> NDArray[np.int64]:
         """Return the position of each row in the whole store."""
@@ -170,6 +178,13 @@ class Selection:
         ]
         found = np.concatenate([np.empty(0, np.int64), *parts]).astype(np.int64)
         return found if self.order is None else found[self.order]
+
+
+def order_of(groups: NDArray[np.int64], n_groups: int) -> NDArray[np.int64]:
+    """Return the stable order that brings the members of each group together."""
+    # NumPy has a radix sort for 16 bits.
+    narrow = groups.astype(np.uint16) if n_groups <= 1 << 16 else groups
+    return np.argsort(narrow, kind="stable")
 
 
 def rows_where(mask: NDArray[np.bool_]) -> NDArray[np.uint32]:

@@ -120,8 +120,7 @@ class Store(View):
     @cached_property
     def uns(self) -> dict[str, Any]:
         """Dataset id -> the unstructured annotation of that study."""
-        chosen = (self.manifest.datasets[i] for i in self.selection.datasets)
-        return {d.id: self.reader.document(d.uns.path) for d in chosen}
+        return {d.id: self.reader.document(d.uns.path) for d in self.selected_datasets}
 
     def __len__(self) -> int:
         """Return the number of selected cells."""
@@ -435,8 +434,7 @@ class Store(View):
             If several organisms are selected.
         """
         positions = self.feature_positions()
-        datasets = [self.manifest.datasets[i] for i in self.selection.datasets]
-        return measured(self.reader, datasets, self.var_names, positions)
+        return measured(self.reader, self.selected_datasets, self.var_names, positions)
 
     def matching(self) -> pd.DataFrame:
         """Return how the features of each selected dataset were matched when it was written.
@@ -446,10 +444,9 @@ class Store(View):
         others were dropped: ``unknown`` names, and ``ambiguous`` ones, which stand for several
         features. ``missing`` features of the space it did not measure.
         """
-        datasets = [self.manifest.datasets[i] for i in self.selection.datasets]
         spaces = {s.organism: s.n_vars for s in self.manifest.feature_spaces}
         return matching_table(
-            (d.id, d.matching, d.n_measured, spaces[d.organism]) for d in datasets
+            (d.id, d.matching, d.n_measured, spaces[d.organism]) for d in self.selected_datasets
         )
 
     # --- taking -------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from dao.backend import Reader
     from dao.features import FeatureTables
-    from dao.format.manifest import ColumnInfo, Manifest, MatrixInfo
+    from dao.format.manifest import ColumnInfo, DatasetInfo, Manifest, MatrixInfo
     from dao.obs import ObsStore
     from dao.selection import Selection
 
@@ -44,6 +44,11 @@ class View:
     def manifest(self) -> Manifest:
         """What the whole store on disk holds."""
         return self.reader.manifest()
+
+    @property
+    def selected_datasets(self) -> list[DatasetInfo]:
+        """The datasets that have selected cells, in store order."""
+        return [self.manifest.datasets[i] for i in self.selection.datasets]
 
     @property
     def chosen_features(self) -> pd.Index | None:
@@ -85,7 +90,7 @@ class View:
         dao.errors.UnknownDatasetError
             If one of them does not have it.
         """
-        return infos_of(name, [self.manifest.datasets[i] for i in self.selection.datasets])
+        return infos_of(name, self.selected_datasets)
 
     def feature_positions(self, chosen: pd.Index | None = None) -> np.ndarray[Any, Any]:
         """Return the place in the feature space of each selected feature; -1 for none."""

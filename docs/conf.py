@@ -33,6 +33,7 @@ PLUMBING = {
     "matrix_infos",
     "mean_nnz",
     "obs_column",
+    "selected_datasets",
     "stored_row_bytes",
 }
 

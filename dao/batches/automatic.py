@@ -45,7 +45,7 @@ def choices(sampler: str | Sampler, found: Sampler) -> dict[str, int]:
 def label_function(store: Store, key: str) -> LabelsOf:
     """Return a function from positions in the selection to labels of an obs column."""
     if key == "dataset":
-        return lambda rows: store.selection.locate(rows)[0]
+        return store.selection.dataset_of
     column = labels_of(key, store.obs_column(key))
     if not isinstance(column, Labels):
         _, codes = np.unique(column, return_inverse=True)
@@ -58,7 +58,7 @@ def _unmixed(store: Store) -> Iterator[str]:
 
     Within a dataset that was written shuffled there are none but those of ``cluster_by``.
     """
-    datasets = [store.manifest.datasets[i] for i in store.selection.datasets]
+    datasets = store.selected_datasets
     if len(datasets) > 1:
         yield "dataset"
     keys = dict.fromkeys(key for d in datasets for key in d.cluster_by)

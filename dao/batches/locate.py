@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dao.selection import order_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -66,9 +68,7 @@ def locate(
     datasets, rows = selection.locate(positions)
     counts = np.bincount(datasets, minlength=1)
     present = np.flatnonzero(counts)
-    # NumPy has a radix sort for 16 bits.
-    narrow = datasets.astype(np.uint16 if len(counts) <= 1 << 16 else np.int64)
-    order = np.argsort(narrow, kind="stable") if len(present) > 1 else np.arange(len(rows))
+    order = order_of(datasets, len(counts)) if len(present) > 1 else np.arange(len(rows))
     wanted = np.split(rows[order], np.cumsum(counts[present])[:-1])
     names = [manifest.datasets[dataset].id for dataset in present.tolist()]
     requests = list(zip(names, wanted, strict=True)) if len(rows) else []

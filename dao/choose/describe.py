@@ -79,7 +79,7 @@ def describe(store: Store) -> Description:
     """Return what a selection holds; see `dao.Store.describe`. One column is read at a time."""
     codes = store.obs_column("dataset").values
     cells = np.bincount(codes, minlength=len(store.manifest.datasets))
-    datasets = [store.manifest.datasets[i] for i in store.selection.datasets]
+    datasets = store.selected_datasets
     return Description(
         n_obs=store.n_obs,
         n_vars=_widths(store),
