@@ -4,6 +4,8 @@
 PYTHON ?= python3
 PYTHON313 := $(shell .ci/find-python 3.13)
 BIN := .venv/bin
+# The emulator of Azure's storage is a program for node; without npm its test is skipped.
+AZURITE := $(if $(shell command -v npm),.azurite/.done)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -31,8 +33,8 @@ lint: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-unit: .venv/.dev
-	$(BIN)/pytest -n 2
+unit: .venv/.dev $(AZURITE)
+	PATH="$(CURDIR)/.azurite/node_modules/.bin:$$PATH" $(BIN)/pytest -n 2
 
 docs: .venv/.dev
 	$(BIN)/sphinx-build -q -E -W --keep-going docs docs/_build/html
@@ -50,7 +52,7 @@ bench-scale: .venv/.dev
 	$(BIN)/python tests/benchmarks/scale.py $(ARGS)
 
 clean:
-	rm -rf .venv .venv313 .venv-annbatch .venv-scdataset build dist docs/_build
+	rm -rf .azurite .venv .venv313 .venv-annbatch .venv-scdataset build dist docs/_build
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find dao backends tests docs -name __pycache__ -prune -exec rm -rf {} +
 
@@ -68,6 +70,10 @@ clean:
 	$(BIN)/python -m pip install -qq 'pip>=25.1'
 	$(BIN)/pip install -qq --constraint constraints.txt --editable '.[all]' --group dev
 	@touch $@ .venv/.demo # the demo needs nothing more
+
+.azurite/.done:
+	npm install --silent --no-audit --no-fund --prefix .azurite azurite@3.35 || mkdir -p .azurite
+	@touch $@
 
 .venv313/.core: pyproject.toml constraints.txt
 	@echo "making .venv313: a minute, once"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import http.client
 import json
@@ -296,9 +297,7 @@ def test_azure(place: str, write: Any, make_study: Any, assert_holds: Any, tmp_p
     program = shutil.which("azurite-blob")
     if program is None:
         pytest.skip("needs azurite-blob")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     told = ["--blobPort", str(port), "--silent", "--skipApiVersionCheck", "--location", "."]
     server = subprocess.Popen([program, *told], cwd=tmp_path)
     key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -321,6 +320,69 @@ def test_azure(place: str, write: Any, make_study: Any, assert_holds: Any, tmp_p
     finally:
         server.terminate()
         server.wait()
+
+
+def test_nginx(write: Any, make_study: Any, tmp_path: Path) -> None:
+    """A plain web server with ranges, as people put one in front of a folder."""
+    program = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
+    if program is None:
+        pytest.skip("needs nginx")
+    local = write({"a": make_study(0, n_obs=3000), "b": make_study(1)})
+    port = free_port()
+    settings = tmp_path / "nginx.conf"
+    settings.write_text(
+        f"""
+        user {getpass.getuser()}; daemon off; worker_processes 2; pid {tmp_path}/pid; error_log {tmp_path}/errors;
+        events {{ worker_connections 64; }}
+        http {{
+            access_log {tmp_path}/asked;
+            client_body_temp_path {tmp_path}; proxy_temp_path {tmp_path};
+            fastcgi_temp_path {tmp_path}; uwsgi_temp_path {tmp_path}; scgi_temp_path {tmp_path};
+            server {{ listen 127.0.0.1:{port}; root {Path(local.path).parent};
+                     location /private {{ deny all; }} }}
+        }}
+        """
+    )
+    server = subprocess.Popen(
+        [program, "-c", str(settings), "-p", str(tmp_path), "-e", str(tmp_path / "errors")]
+    )
+    try:
+        wait_for(port)
+        url = f"http://127.0.0.1:{port}/{Path(local.path).name}"
+        store = dao.load_store(url)
+        same_stream(store, local, obs_keys=["cell_type"])
+        few = store.take([5, 2500, 700])
+        np.testing.assert_array_equal(
+            few.to_anndata().X.toarray(), local.take([5, 2500, 700]).to_anndata().X.toarray()
+        )
+        with pytest.raises(StoreNotFoundError):
+            dao.load_store(f"{url}/nothing.dao")
+        with pytest.raises(StorageError, match=r"said: 403\)\. .* lets everybody read"):
+            dao.load_store(f"http://127.0.0.1:{port}/private/a.dao")
+    finally:
+        server.terminate()
+        server.wait()
+    asked = (tmp_path / "asked").read_text()
+    assert '" 206 ' in asked  # parts of files, as well as whole ones
+
+
+def free_port() -> int:
+    """Return a port that nobody listens to."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def wait_for(port: int) -> None:
+    """Wait until somebody listens to a port."""
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail(f"nobody listens to port {port}")
 
 
 def make_container(port: int, account: dict[str, str]) -> None:

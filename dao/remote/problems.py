@@ -22,7 +22,6 @@ _CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
     "gcs": "GOOGLE_APPLICATION_CREDENTIALS",
     "azure": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
-    "http": "a server that lets everybody read",
 }
 
 
@@ -61,8 +60,13 @@ def explained(error: BaseException, file: StoreUrl, doing: str = "read") -> DaoE
 
 
 def _other(kind: str, text: str, said: str, file: StoreUrl, doing: str) -> DaoError:
-    wanted = _CREDENTIALS[file.service]
-    if kind in {"PermissionDeniedError", "UnauthenticatedError"} or re.search("said: 40[13]", said):
+    wanted = _CREDENTIALS.get(file.service, "a server that lets everybody read")
+    refused = kind in {"PermissionDeniedError", "UnauthenticatedError"}
+    refused |= re.search("said: 40[13]", said) is not None
+    if refused and file.service not in _CREDENTIALS:
+        msg = f"{file} may not be {doing}{said}. dao reads what a web server lets everybody read."
+        return StorageError(msg)
+    if refused:
         msg = f"{file} may not be {doing} with these credentials{said}. They come from "
         return StorageError(f"{msg}storage_options= or the environment: {wanted}.")
     if kind == "UnknownConfigurationKeyError":
