@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dao.auto_backend import auto_backend
 from dao.backend import SourcesBackend, find_backend
 from dao.errors import ArgumentError, UnknownColumnError, near_matches
 from dao.features import FeatureTables
@@ -37,13 +38,13 @@ def load_store(
     ----------
     path
         The folder that `dao.write_store` wrote, or its URL: ``s3://``, ``gs://``, ``az://`` or
-        ``https://`` (extra ``cloud``). For ``backend="h5ad"`` a folder, pattern or list of
-        ``.h5ad`` files, or a dict of them by dataset id.
+        ``https://`` (extra ``cloud``). Also unconverted files: one ``.h5ad``, a folder, pattern or
+        list of them, a dict of them by dataset id, or a store of sfaira.
     backend
-        What decodes: ``"local"`` (compiled loops, the default for local folders), ``"zarrs"``
-        (Rust), ``"zarr"`` (zarr-python alone), or the name of an installed third-party backend.
-        ``"cloud"`` is the default for URLs: what was read is kept on local disk. ``"h5ad"`` reads
-        files that were not converted.
+        What decodes: ``"local"`` (compiled loops), ``"zarrs"`` (Rust), ``"zarr"`` (zarr-python
+        alone), or the name of an installed third-party backend. ``"auto"`` is ``"local"`` for
+        local folders, ``"cloud"`` for URLs (what was read is kept on local disk), ``"h5ad"`` or
+        ``"sfaira"`` for what was not converted; `Generator.explain` says which and why.
     columns
         obs columns to offer; all if None.
     memory
@@ -73,9 +74,7 @@ def load_store(
     """
     several = None if isinstance(path, str) or not isinstance(path, Sequence | Mapping) else path
     location = _location(path) if several is None else "several files"
-    name = backend
-    if backend == "auto":
-        name = "cloud" if is_url(location) else "local"
+    name, reason = auto_backend(path) if backend == "auto" else (backend, "as asked for")
     decoder = find_backend(name)
     if storage_options:
         backend_options["storage_options"] = dict(storage_options)
@@ -105,6 +104,7 @@ def load_store(
         location,
         name,
         budget,
+        reason,
     )
 
 

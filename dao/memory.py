@@ -42,7 +42,8 @@ def to_memory(
         others = [f"layers/{name}" for name in own_layers] + [f"obsm/{name}" for name in own_obsm]
         for matrix in ["X", *others]:
             held.load(dataset.id, matrix)
-    return replace(store, reader=held, backend="memory")
+    reason = "matrices stay decoded in memory"
+    return replace(store, reader=held, backend="memory", backend_reason=reason)
 
 
 def _columns(store: Store) -> NDArray[np.bool_] | None:

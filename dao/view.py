@@ -37,6 +37,7 @@ class View:
     path: str
     backend: str
     memory: int
+    backend_reason: str
     _chosen_features: pd.Index | None = field(default=None)
     _zero_features: frozenset[str] = field(default=frozenset())
 

@@ -409,7 +409,7 @@ def test_as_a_process(tmp_path: Path, store: Path) -> None:
     version = subprocess.run([*PROGRAM, "--version"], capture_output=True, text=True, check=True)
     assert dao.__version__ in version.stdout
     missing = subprocess.run(
-        [*PROGRAM, "info", str(tmp_path)], capture_output=True, text=True, check=False
+        [*PROGRAM, "info", str(tmp_path / "none")], capture_output=True, text=True, check=False
     )
     assert (missing.returncode, missing.stdout) == (2, "")
     assert missing.stderr.startswith("Error: ")

@@ -130,6 +130,28 @@ def test_choosing_works(plain: Path, write: Callable[..., dao.Store]) -> None:
         np.testing.assert_array_equal(one.X.toarray(), other.X.toarray())
 
 
+def test_files_are_known_for_what_they_are(plain: Path, tmp_path: Path, write: Any) -> None:
+    """Without a backend, files open by the one for them, and explain says so; stores do not."""
+    one = plain / "gut.h5ad"
+    for path in (plain, str(one), f"{plain}/*.h5ad", [one, plain / "skin.h5ad"], {"x": one}):
+        store = dao.load_store(path)
+        assert store.backend == "h5ad"
+        assert "as they are" in store.generator().explain()
+    saved = dao.load_store(plain).subset(cell_type="B")
+    saved.save_selection(tmp_path / "b.json")
+    assert dao.load_selection(tmp_path / "b.json").n_obs == saved.n_obs
+    written = write([one])
+    shutil.copy(one, written.path)
+    again = dao.load_store(written.path)
+    assert again.backend == "local"
+    assert "local folder" in again.generator().explain()
+    asked = dao.load_store(written.path, backend="zarr")
+    assert "'zarr': as asked for" in asked.generator().explain()
+    assert "in memory" in again.to_memory().generator().explain()
+    with pytest.raises(StoreNotFoundError, match=r"Did you mean 'gut.h5ad'"):
+        dao.load_store(plain / "gut2.h5ad")
+
+
 def test_lists_patterns_dicts_and_sources(plain: Path, studies: dict[str, ad.AnnData]) -> None:
     """Files are named by a folder, a pattern, a list or a dict, and sources may say more."""
     everything = dao.load_store(plain, backend="h5ad")
@@ -288,7 +310,7 @@ def test_what_needs_a_store_of_its_own(plain: Path, write: Callable[..., dao.Sto
     with pytest.raises(ArgumentError, match="is in memory"):
         dao.load_store([ad.AnnData(np.ones((2, 2)))], backend="h5ad")
     with pytest.raises(ArgumentError, match="backend='h5ad'"):
-        dao.load_store([plain / "gut.h5ad"])
+        dao.load_store([plain / "gut.h5ad"], backend="zarr")
 
 
 @pytest.mark.filterwarnings("ignore::anndata.OldFormatWarning")

@@ -109,7 +109,7 @@ def matrix_of(store: dao.Store) -> Array:
 def both_ways(folder: Path, tmp_path: Path) -> list[dao.Store]:
     """Return a store that was written of a folder, and the folder as a store."""
     written = dao.write_store(tmp_path / "new.dao", folder, progress=False)
-    return [written, dao.load_store(folder, backend="sfaira")]
+    return [written, dao.load_store(folder)]
 
 
 @pytest.mark.parametrize(

@@ -12,19 +12,8 @@ from dao.sizes import format_bytes
 
 if TYPE_CHECKING:
     from dao.batches.generator import Generator
-    from dao.store import Store
 
 __all__ = ["explain"]
-
-# Why a backend is used, or may be.
-_REASONS = {
-    "cloud": "the store is at a URL, and what was read is kept on local disk",
-    "dask": "the workers of dask read and decode",
-    "local": "the store is in a local folder, and compiled loops decode straight into batches",
-    "memory": "matrices stay decoded in memory",
-    "zarr": "zarr-python decodes, the reference",
-    "zarrs": "Rust decodes",
-}
 
 
 def explain(generator: Generator) -> str:
@@ -51,7 +40,8 @@ def explain(generator: Generator) -> str:
             f"up to {budget.depth} times {budget.stretch:,} cells ready ahead, "
             f"{format_bytes(budget.stretch_bytes)} each time"
         ),
-        f"backend {store.backend!r}{_reason(store)}, memory budget {format_bytes(store.memory)}",
+        f"backend {store.backend!r}: {store.backend_reason}",
+        f"memory budget {format_bytes(store.memory)}",
     ]
     if generator.chosen:
         shown = ", ".join(f"{name}={number:,}" for name, number in generator.chosen.items())
@@ -59,8 +49,3 @@ def explain(generator: Generator) -> str:
     keys = [n for n, column in spec.obs.items() if column.categories is not None]
     lines += [f"mixing: {generator.mixing(key)}" for key in keys]
     return "\n".join(lines)
-
-
-def _reason(store: Store) -> str:
-    reason = _REASONS.get(store.backend)
-    return f" ({reason})" if reason else ""

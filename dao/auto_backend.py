@@ -1,0 +1,43 @@
+"""Which backend opens what is at a path, where the user leaves that to dao, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dao.format.manifest import MANIFEST_NAME
+from dao.remote.url import is_url
+
+__all__ = ["auto_backend"]
+
+
+def auto_backend(path: Any) -> tuple[str, str]:
+    """Return the name of a backend, and the reason as words.
+
+    Nothing is opened: names of files say enough. What is of no known kind is left to the backend
+    for local stores, which says what it lacks.
+
+    Parameters
+    ----------
+    path
+        As of `dao.load_store`.
+    """
+    if not isinstance(path, str) and isinstance(path, Mapping | Sequence):
+        return "h5ad", "several files are read as they are"
+    text = str(path)
+    if is_url(text):
+        return "cloud", "the store is at a URL, and what was read is kept on local disk"
+    place = Path(text)
+    if not (place / MANIFEST_NAME).exists():
+        if _is_h5ad(place, text):
+            return "h5ad", ".h5ad files are read as they are"
+        if place.is_dir() and any(any(place.glob(p)) for p in ("zarr/X", "*/zarr/X")):
+            return "sfaira", "sfaira wrote this, and it is read as it is"
+    return "local", "the store is in a local folder, and compiled loops decode into batches"
+
+
+def _is_h5ad(place: Path, text: str) -> bool:
+    if place.is_dir():
+        return any(place.glob("*.h5ad"))
+    return text.endswith(".h5ad")
