@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import dao
-from dao import errors, samplers
+from dao import samplers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -117,42 +117,6 @@ def test_a_state_before_the_first_batch(path: Path) -> None:
     other.load_state_dict(generator.state_dict())
     assert indices(other) != expected  # that epoch was at its end
     assert other.state_dict()["epoch"] == 1
-
-
-def test_interleaved(path: Path) -> None:
-    """Several generators in one stream continue together."""
-
-    def both() -> Any:
-        store = dao.load_store(path)
-        parts = {n: store.subset(dataset=n).generator(10, seed=3) for n in ("a", "b")}
-        return dao.interleave(parts, seed=5)
-
-    whole = [(name, batch["index"].tolist()) for name, batch in both()]
-    assert len(whole) == 33
-    first = both()
-    iterator = iter(first)
-    seen = [(name, batch["index"].tolist()) for name, batch in (next(iterator) for _ in range(11))]
-    second = both()
-    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
-    assert seen + [(name, batch["index"].tolist()) for name, batch in second] == whole
-    assert [name for name, _ in second] != [name for name, _ in whole]
-
-
-def test_weights_of_interleaved_generators(path: Path) -> None:
-    """Weights set the proportions; the epoch ends before a generator would begin again."""
-    store = dao.load_store(path)
-    parts = {n: store.subset(dataset=n).generator(10) for n in ("a", "b")}
-    names = [name for name, _ in dao.interleave(parts, {"a": 1, "b": 3})]
-    assert (names.count("a"), names.count("b")) == (4, 13)
-    for weights, match in (
-        ({"c": 1.0}, "'c'"),
-        ({"a": 1.0}, "'b' a weight"),
-        ({"a": 0, "b": 1}, "'a'"),
-    ):
-        with pytest.raises(errors.ArgumentError, match=match):
-            dao.interleave(parts, weights)
-    with pytest.raises(errors.ArgumentError, match="nothing"):
-        dao.interleave({})
 
 
 @pytest.mark.filterwarnings("ignore:.set_vital. is deprecated")

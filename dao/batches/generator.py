@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dao.backend import CountingReader, Traffic
+from dao.batches.ahead import look_ahead
 from dao.batches.automatic import label_function
 from dao.batches.batch import ArrayBatch, batches, to_numpy
 from dao.batches.budget import Budget
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     import tensorflow as tf
 
+    from dao.batches.ahead import Ahead
     from dao.batches.fetch import Fetched
     from dao.batches.jax import JaxBatches
     from dao.batches.share import Share
@@ -226,6 +228,10 @@ class Generator:
         return JaxBatches(self)
 
     # --- for adaptors to frameworks -----------------------------------------------------------
+
+    def ahead(self) -> Ahead:
+        """Return what the next ``iter`` is about to give."""
+        return look_ahead(self, self.epoch, self.share)
 
     def upcoming(self) -> Course:
         """Return the course of the next `iterate`."""

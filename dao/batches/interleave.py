@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -10,9 +12,11 @@ from dao.errors import ArgumentError, near_matches
 from dao.samplers.deal import deal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from dao.batches.ahead import Ahead
 
 __all__ = ["Interleaved", "interleave"]
 
@@ -22,6 +26,10 @@ class Batches(Protocol):
 
     def __iter__(self) -> Iterator[Any]: ...
     def __len__(self) -> int: ...
+    def ahead(self) -> Ahead: ...
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_given": None}
+
     def set_epoch(self, epoch: int) -> None: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
@@ -44,7 +52,8 @@ def interleave(
 
     Returns
     -------
-    Pairs (name, batch), one epoch for each ``iter``, with a length, `set_epoch` and states.
+    Pairs (name, batch), one epoch for each ``iter``, with a length, `set_epoch` and states. Of
+    datasets of torch it is an ``IterableDataset`` itself, also for DataLoader workers.
 
     Raises
     ------
@@ -60,7 +69,12 @@ def interleave(
     ['blood', 'blood', 'gut', 'gut', 'gut', 'gut']
     """
     _check(generators, weights)
-    return Interleaved(dict(generators), weights, seed)
+    made = Interleaved
+    if "torch" in sys.modules:
+        from dao.batches.torch_interleave import TorchInterleaved, are_torch
+
+        made = TorchInterleaved if are_torch(generators) else Interleaved
+    return made(dict(generators), weights, seed)
 
 
 class Interleaved:
@@ -72,32 +86,61 @@ class Interleaved:
         self.generators = generators
         self.weights = weights
         self.seed = seed
-        self._next = 0, 0  # epoch, and how many of its batches are done
-        self._given: tuple[int, int] | None = None  # the same of the iterator made last
+        # Epoch and batches of the iterator that was made last.
+        self._given: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         """Return the number of batches of one epoch."""
-        return int(self._counts().sum())
+        return int(self._counts([len(part) for part in self.generators.values()]).sum())
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
-        epoch, done = self._next
-        if done and done >= len(self):
+        epoch, done, turns = self._turns()
+        if done and not len(turns) and not self._is_part:
             self.set_epoch(epoch + 1)
-            epoch, done = self._next
-        self._next, self._given = (epoch + 1, 0), (epoch, done)
-        iterators = [(name, iter(generator)) for name, generator in self.generators.items()]
-        turns = deal(self._counts(), self.seed, epoch, "turns")[done:]
+            epoch, done, turns = self._turns()
+        iterators = []
+        for number, (name, part) in enumerate(self.generators.items()):
+            if number in turns or self._is_part:
+                iterators.append((name, iter(part)))
+            else:
+                part.set_epoch(epoch + 1)  # of this one everything has been given
+                iterators.append((name, iter(())))
+        self._given = epoch, done
         return self._run([iterators[turn] for turn in turns.tolist()], epoch, done)
+
+    @property
+    def _is_part(self) -> bool:
+        """Whether this is one of several processes that share an epoch, and must not end it."""
+        return False
+
+    def _turns(self) -> tuple[int, int, NDArray[np.int64]]:
+        """Return the next epoch, how many of its batches are done, and whose the others are.
+
+        A loaded state goes on with the same turns. Where ranks or workers have divided what is
+        left of it anew, turns are dealt anew.
+        """
+        ahead = [part.ahead() for part in self.generators.values()]
+        epoch = ahead[0].epoch
+        done = np.array([a.n_batches - a.n_left for a in ahead], np.int64)
+        turns = deal(self._counts([a.n_batches for a in ahead]), self.seed, epoch, "turns")
+        n_done = int(done.sum())
+        if n_done < 0 or (done != np.bincount(turns[:n_done], minlength=len(done))).any():
+            left = self._counts([a.n_left for a in ahead])
+            return epoch, 0, deal(left, self.seed, epoch, "turns")
+        return epoch, n_done, turns[n_done:]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_given": None}
 
     def set_epoch(self, epoch: int) -> None:
         """Make the next ``iter`` this epoch of all generators (0 is the first)."""
         for generator in self.generators.values():
             generator.set_epoch(epoch)
-        self._next, self._given = (epoch, 0), None
+        self._given = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the stream is: small, plain values that JSON can hold."""
-        epoch, done = self._given or self._next
+        epoch, done = self._given or self._turns()[:2]
         states = {name: generator.state_dict() for name, generator in self.generators.items()}
         return {"epoch": epoch, "batch": done, "generators": states}
 
@@ -109,13 +152,15 @@ class Interleaved:
         dao.errors.ArgumentError
             If it is of other generators.
         """
-        own, other = sorted(self.generators), sorted(state.get("generators", {}))
-        if own != other:
-            msg = f"This state is of the generators {other}, not of {own}."
-            raise ArgumentError(msg)
+        found = list(_states(state)) or [{}]
+        own = sorted(self.generators)
+        for other in map(sorted, found):
+            if own != other:
+                msg = f"This state is of the generators {other}, not of {own}."
+                raise ArgumentError(msg)
         for name, generator in self.generators.items():
-            generator.load_state_dict(state["generators"][name])
-        self._next, self._given = (int(state["epoch"]), int(state["batch"])), None
+            generator.load_state_dict({"states": [states[name] for states in found]})
+        self._given = None
 
     def _run(
         self, turns: Sequence[tuple[str, Iterator[Any]]], epoch: int, done: int
@@ -126,14 +171,26 @@ class Interleaved:
             yield name, batch
             del batch
 
-    def _counts(self) -> NDArray[np.int64]:
-        """Return how many batches each generator gives in an epoch."""
-        lengths = np.array([len(generator) for generator in self.generators.values()], np.int64)
+    def _counts(self, n_batches: Sequence[int]) -> NDArray[np.int64]:
+        """Return how many batches each generator gives, of those that it has."""
+        lengths = np.array(n_batches, np.int64)
         if self.weights is None:
             return lengths
         weights = np.array([self.weights[name] for name in self.generators], np.float64)
         counts = (weights * (lengths / weights).min()).astype(np.int64)
         return np.asarray(np.minimum(lengths, counts), np.int64)
+
+
+def _states(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the states of generators in a state, also where that is inside of a DataLoader's."""
+    if isinstance(value, Mapping):
+        if "generators" in value:
+            yield value["generators"]
+            return
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from _states(part)
 
 
 def _check(generators: Mapping[str, Batches], weights: Mapping[str, float] | None) -> None:

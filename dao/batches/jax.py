@@ -20,6 +20,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from dao.batches.ahead import Ahead
     from dao.batches.batch import ArrayBatch
     from dao.batches.generator import Generator
 
@@ -60,6 +61,10 @@ class JaxBatches:
     def set_epoch(self, epoch: int) -> None:
         """Make the next ``iter`` this epoch (0 is the first)."""
         self.generator.set_epoch(epoch)
+
+    def ahead(self) -> Ahead:
+        """Return what the next ``iter`` is about to give."""
+        return self.generator.ahead()
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the stream is; see `Generator.state_dict`."""

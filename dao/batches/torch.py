@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dao.backend import missing_extra
+from dao.batches.ahead import look_ahead
 from dao.batches.numeric import numeric_obs
 from dao.batches.share import Share
 from dao.batches.state import of_worker
@@ -26,6 +27,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from dao.batches.ahead import Ahead
     from dao.batches.batch import ArrayBatch
     from dao.batches.generator import Generator
     from dao.batches.spec import BatchSpec
@@ -78,18 +80,29 @@ class TorchBatches(IterableDataset[Any]):
             )
             raise ArgumentError(msg)
         begun = self._shared[1 : 1 + info.num_workers].clone()
-        own = int(begun[info.id])
-        if int(begun.min()) < own:
+        epoch, share = self._part_of(info)
+        if int(begun.min()) < int(begun[info.id]):
             msg = (
                 "A DataLoader worker ended before it began its last epoch, so workers disagree "
                 "on which epoch is next. Call set_epoch(n) before going on."
             )
             raise DaoError(msg)
-        self._shared[1 + info.id] = own + 1
-        base = self.generator.share
-        share = Share(base.rank, base.world_size, info.id, info.num_workers)
-        course = self.generator.course(int(self._shared[0]) + own)
+        self._shared[1 + info.id] += 1
+        course = self.generator.course(epoch)
         return self.generator.iterate(to_torch, course, share=share)
+
+    def _part_of(self, info: Any) -> tuple[int, Share]:
+        """Return the next epoch of a DataLoader worker, and its share of it."""
+        base = self.generator.share
+        epoch = int(self._shared[0]) + int(self._shared[1 + info.id])
+        return epoch, Share(base.rank, base.world_size, info.id, info.num_workers)
+
+    def ahead(self) -> Ahead:
+        """Return what the next ``iter`` is about to give; in a DataLoader worker, its part."""
+        info = get_worker_info()
+        if info is None:
+            return self.generator.ahead()
+        return look_ahead(self.generator, *self._part_of(info))
 
     def _spec(self) -> BatchSpec:
         """Return what leaves the reader: with a device, sparse what is stored so."""
