@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from dao.errors import CorruptStoreError, StorageError, StoreNotFoundError
 from dao.format.manifest import MANIFEST_NAME, Manifest
 from dao.generations import Hold, read_manifest
+from dao.inside import check_inside, open_inside
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +86,10 @@ class LocalFiles:
     def read(self, info: FileInfo) -> bytes:
         """Return a whole file, not checked."""
         try:
-            return (self.root / info.path).read_bytes()
+            with open(open_inside(str(self.root), info.path), "rb") as file:  # noqa: PTH123
+                return file.read()
+        except CorruptStoreError:
+            raise
         except FileNotFoundError as error:
             msg = f"{self.root / info.path} is missing. {REPAIR}"
             raise CorruptStoreError(msg) from error
@@ -96,6 +100,7 @@ class LocalFiles:
     def columns(self, info: FileInfo, footer_sha256: str, names: list[str] | None) -> pa.Table:
         """Return columns of a parquet file whose pages have checksums."""
         path = self.root / info.path
+        check_inside(str(self.root), info.path)
         try:
             size = path.stat().st_size
         except FileNotFoundError as error:
@@ -143,6 +148,7 @@ def _held_manifest(root: Path, generation: int | None) -> tuple[Manifest, Hold]:
 
 
 def _read_manifest(root: Path) -> bytes:
+    check_inside(str(root), MANIFEST_NAME)
     try:
         return (root / MANIFEST_NAME).read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dao.errors import StoreNotFoundError
 from dao.format.manifest import Manifest
+from dao.inside import check_inside
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +56,7 @@ def read_manifest(root: Path, generation: int) -> Manifest:
         If it is not kept; says which ones are.
     """
     path = generation_path(root, generation)
+    check_inside(str(root), str(path.relative_to(root)))
     try:
         return Manifest.from_json(path.read_bytes(), str(path))
     except FileNotFoundError as error:

@@ -14,6 +14,7 @@ from dao.backend import DenseRows, SparseRows, find_backend
 from dao.errors import ArgumentError, CorruptStoreError, DaoError, FormatVersionError
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
 from dao.generations import generation_path, kept_generations, read_manifest
+from dao.inside import open_inside
 from dao.remote.url import is_url
 from dao.write.tidy import tidy
 
@@ -167,8 +168,10 @@ def _check_tables(reader: Reader, manifest: Manifest, report: Report, seen: set[
 
 def _check_bytes(root: Path, info: FileInfo) -> None:
     try:
-        with (root / info.path).open("rb") as file:
+        with open(open_inside(str(root), info.path), "rb") as file:  # noqa: PTH123
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except CorruptStoreError:
+        raise
     except OSError as error:
         msg = f"{info.path} cannot be read: {error.strerror}. Restore it from a copy."
         raise CorruptStoreError(msg) from error

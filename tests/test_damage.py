@@ -81,6 +81,15 @@ FILES = [
     "datasets/*/*/**/c/*",
     "datasets/*/*/**/c/*/*",
 ]
+# Those without which all content can be read.
+NOT_NEEDED = {
+    "generations/1.json",
+    "generations/2.json",
+    "datasets/*/zarr.json",
+    "datasets/*/dropped.parquet",
+    "datasets/*/*/**/zarr.json",
+}
+FOLDERS = ["features/*.parquet", "datasets/*/obs.parquet", "datasets/*/*/**/c/*"]
 
 
 @pytest.mark.parametrize("pattern", FILES)
@@ -105,6 +114,46 @@ def test_every_file(base: Path, tmp_path: Path, pattern: str) -> None:
                 check_read(path, backend, exact, where)
             file.write_bytes(data)
     assert dao.validate_store(path).ok
+
+
+@pytest.mark.parametrize(
+    ("pattern", "whole_folder"), [*((f, False) for f in FILES), *((f, True) for f in FOLDERS)]
+)
+def test_links_out_of_the_store(
+    base: Path, tmp_path: Path, pattern: str, whole_folder: bool
+) -> None:
+    """What a link points at is no part of a store, be it exact: reading it is an error."""
+    path, outside = tmp_path / "store.dao", tmp_path / "outside"
+    shutil.copytree(base, path)
+    exact = content(base, "zarr")
+    file = [p for p in sorted(path.glob(pattern)) if p.is_file()][-1]
+    place = file.parent if whole_folder and file.parent != path else file
+    place.rename(outside)
+    place.symlink_to(outside)
+    if file.name != "dao.json":
+        report = "\n".join(dao.validate_store(path).problems)
+        assert "symbolic link" in report
+        assert str(file.relative_to(path)).partition("/c/")[0] in report
+    for backend in ("local", "zarrs", "zarr"):
+        if whole_folder or pattern not in NOT_NEEDED:
+            with pytest.raises(errors.CorruptStoreError, match="symbolic link"):
+                content(path, backend)
+        else:
+            check_read(path, backend, exact, pattern)
+
+
+def test_links_inside_a_store_and_to_it(base: Path, tmp_path: Path) -> None:
+    """A link to a store opens it, and one from a file to another of the store is followed."""
+    shutil.copytree(base, tmp_path / "store.dao")
+    exact = content(tmp_path / "store.dao", "zarr")
+    path = tmp_path / "link.dao"
+    path.symlink_to(tmp_path / "store.dao")
+    shard = next(p for p in sorted(path.glob("datasets/*/X/data/c/*")) if p.is_file())
+    shard.rename(path / "elsewhere")
+    shard.symlink_to(path / "elsewhere")
+    for backend in ("local", "zarrs", "zarr"):
+        check_read(path, backend, exact, "link")
+        content(path, backend)
 
 
 def check_found(path: Path, file: Path, where: str) -> None:

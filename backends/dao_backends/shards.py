@@ -16,6 +16,7 @@ import google_crc32c
 import numpy as np
 
 from dao.errors import CorruptStoreError, StorageError
+from dao.inside import open_inside
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,9 +101,12 @@ def open_shard(root: Path, path: str, array: ArrayInfo, shard: int) -> int:
     dao.errors.StorageError
         If it cannot be opened.
     """
-    file = f"{root}/{shard_path(path, array, shard)}"  # pathlib takes longer than the system
+    name = shard_path(path, array, shard)
+    file = f"{root}/{name}"  # pathlib takes longer than the system
     try:
-        opened = os.open(file, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        opened = open_inside(str(root), name)
+    except CorruptStoreError:
+        raise
     except FileNotFoundError as error:
         msg = f"{file} is missing; its cells cannot be read. Restore it from a copy."
         raise CorruptStoreError(msg) from error
