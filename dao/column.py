@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dao.errors import CorruptStoreError
 from dao.format.obs_schema import parse_category
 
 if TYPE_CHECKING:
@@ -139,6 +140,10 @@ def from_arrow(
         if own_codes:
             return Column(info, codes, missing, own)
         place = {c: i for i, c in enumerate(known or ())}
+        strangers = [c for c in own if c not in place]
+        if strangers:
+            msg = f"{strangers[0]!r} is no category of the store. Restore its obs/ from a copy."
+            raise CorruptStoreError(msg)
         shared = np.array([*(place[c] for c in own), -1], np.int32)
         return Column(info, shared[codes], missing, known)
     if info.kind == "string":

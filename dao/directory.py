@@ -86,9 +86,11 @@ class StoreDirectory:
         names = None if columns is None else list(columns)
         try:
             if path not in self._footers:
-                return pq.read_table(io.BytesIO(self.read(info)), columns=names)
+                table = pq.read_table(io.BytesIO(self.read(info)), columns=names)
+                _ = table.schema.pandas_metadata  # whoever makes a frame of it reads this
+                return table
             return self._source.columns(info, self._footers[path], names)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             if isinstance(error, DaoError):
                 raise
             msg = f"{self.root / path} cannot be read ({error}). {REPAIR}"

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dao.column import Column, Texts, constant_column, empty_column, from_arrow, joined
-from dao.errors import ArgumentError
+from dao.errors import ArgumentError, CorruptStoreError
 from dao.format.manifest import ColumnInfo
 from dao.format.obs_schema import (
     INDEX_COLUMN,
@@ -140,7 +140,14 @@ class ObsStore:
         if array is None:
             return empty_column(info, n, known or [])
         # The order of categories is one of the whole store.
-        return from_arrow(array, info, known, own_codes=own_codes and not info.ordered)
+        try:
+            return from_arrow(array, info, known, own_codes=own_codes and not info.ordered)
+        except (AttributeError, OverflowError, TypeError, ValueError, pa.ArrowException) as error:
+            msg = (
+                f"{dataset.obs.file.path} holds {array.type} as {name!r}, which the manifest "
+                f"says is {info.kind}. Restore it from a copy."
+            )
+            raise CorruptStoreError(msg) from error
 
     def _array(
         self,
@@ -215,9 +222,14 @@ class ObsStore:
 
     @cached_property
     def _vocabulary(self) -> dict[str, list[Any]]:
-        table = self._reader.table(self._manifest.vocabulary.path).to_pydict()
+        path = self._manifest.vocabulary.path
+        table = self._reader.table(path).to_pydict()
+        columns, texts = table.get("column", []), table.get("category", [])
+        if len(table) != 2 or len(columns) != len(texts) or not self.infos.keys() >= set(columns):
+            msg = f"{path} is no table of categories of these obs columns. Restore it from a copy."
+            raise CorruptStoreError(msg)
         found: dict[str, list[Any]] = {}
-        for name, text in zip(table["column"], table["category"], strict=True):
+        for name, text in zip(columns, texts, strict=True):
             found.setdefault(name, []).append(parse_category(text, self.infos[name].dtype))
         return found
 

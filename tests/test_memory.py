@@ -73,7 +73,7 @@ def same(mine: Any, theirs: Any) -> None:
 
 @given(data=st.data())
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_streams_the_same(path: Path, data: st.DataObject) -> None:
     """Any selection, in any order, with any features, is the same held and not held."""

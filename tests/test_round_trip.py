@@ -74,7 +74,7 @@ def _aligned(store: dao.Store, dense: np.ndarray[Any, Any], dataset: str) -> tup
 
 
 @given(matrices(), st.sampled_from(["csr", "csc", "dense"]), st.booleans())
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_matrix_comes_back(dense: np.ndarray[Any, Any], form: str, shuffle: bool) -> None:
     """Values, dtype and kind of every matrix survive, whatever dtype is on disk."""
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +89,7 @@ def test_any_matrix_comes_back(dense: np.ndarray[Any, Any], form: str, shuffle: 
 
 
 @given(matrices(n_vars=4), matrices(n_vars=6), st.sampled_from(["outer", "inner"]))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_two_studies_stream_together(
     first: np.ndarray[Any, Any], second: np.ndarray[Any, Any], features: str
 ) -> None:

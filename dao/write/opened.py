@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from dao.write.stored_matrix import stored_matrix
 from dao.write.tenx import is_tenx, open_tenx
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import ExitStack
 
     from dao.write.portion import Origin
@@ -79,15 +80,16 @@ def open_source(source: Source, stack: ExitStack) -> OpenSource:
     if not path.exists():
         msg = f"There is no file {path} (source {source.id!r}).{_neighbours(path)}"
         raise SourceError(msg)
+    with _readable(path):
+        opened = _open_path(source, path, stack)
+    return replace(opened, matrix=_readable(path)(opened.matrix), uns=_readable(path)(opened.uns))
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Name the file that some library cannot read, whatever it says of that."""
     try:
-        if is_dataset(path):
-            return _as_memory_layout(source, *open_dataset(path))
-        if path.is_dir():
-            return _open_group(source, zarr.open_group(str(path), mode="r"), "anndata .zarr")
-        file = stack.enter_context(h5py.File(path, "r"))
-        if is_tenx(file):
-            return _as_memory_layout(source, *open_tenx(file, str(path)))
-        return _open_group(source, file, ".h5ad")
+        yield
     except DaoError:
         raise
     except Exception as error:
@@ -96,6 +98,17 @@ def open_source(source: Source, stack: ExitStack) -> OpenSource:
             "If anndata.read_h5ad opens it, write it again with AnnData.write_h5ad."
         )
         raise SourceError(msg) from error
+
+
+def _open_path(source: Source, path: Path, stack: ExitStack) -> OpenSource:
+    if is_dataset(path):
+        return _as_memory_layout(source, *open_dataset(path))
+    if path.is_dir():
+        return _open_group(source, zarr.open_group(str(path), mode="r"), "anndata .zarr")
+    file = stack.enter_context(h5py.File(path, "r"))
+    if is_tenx(file):
+        return _as_memory_layout(source, *open_tenx(file, str(path)))
+    return _open_group(source, file, ".h5ad")
 
 
 def _open_portion(source: Source, portion: Portion) -> OpenSource:
