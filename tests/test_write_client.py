@@ -20,6 +20,8 @@ import scipy.sparse as sp
 
 distributed = pytest.importorskip("distributed")
 
+import dask  # noqa: E402
+
 import dao  # noqa: E402
 from dao.errors import ArgumentError, DaoWarning, SourceError, StorageError  # noqa: E402
 from dao.format import encodings  # noqa: E402
@@ -202,27 +204,6 @@ def test_a_worker_that_is_killed(
     assert victim not in client.run(os.getpid).values()
 
 
-def test_workers_that_are_killed_again_and_again(
-    tmp_path: Path, files: dict[str, Path], client: Any
-) -> None:
-    """An error that says so; nothing is left behind."""
-    client.run_on_scheduler(_allow_failures, 0)
-    path = tmp_path / "s.dao"
-    pids = client.run(os.getpid).values()
-    with (
-        meanwhile(path, lambda: [os.kill(pid, signal.SIGKILL) for pid in pids]),
-        pytest.raises(StorageError, match="lost its workers"),
-    ):
-        write(path, files, client=client)
-    assert not path.exists()
-    client.run_on_scheduler(_allow_failures, 3)
-    client.wait_for_workers(2, timeout=60)
-
-
-def _allow_failures(n: int, dask_scheduler: Any) -> None:
-    dask_scheduler.allowed_failures = n
-
-
 @pytest.mark.parametrize("mode", ["create", "append"])
 def test_errors_of_workers(
     tmp_path: Path, files: dict[str, Path], client: Any, divided: None, mode: str
@@ -256,9 +237,11 @@ def test_ctrl_c(tmp_path: Path, files: dict[str, Path], client: Any, divided: No
     ):
         write(path, files, client=client)
     assert not path.exists()
-    time.sleep(1)
-    assert not path.exists()
+    until = time.monotonic() + 20
+    while client.run_on_scheduler(_n_tasks) and time.monotonic() < until:
+        time.sleep(0.1)
     assert not client.run_on_scheduler(_n_tasks)
+    assert not path.exists()
     assert write(path, files, client=client) == write(tmp_path / "alone.dao", files)
 
 
@@ -273,7 +256,10 @@ def test_what_cannot_be(tmp_path: Path, files: dict[str, Path], client: Any) -> 
     for given, message in ((object(), r"give a dask\.distributed"), (closed, "is closed")):
         with pytest.raises(ArgumentError, match=message):
             write(tmp_path / "s.dao", files, client=given)
-    with pytest.raises(StorageError, match="No dask scheduler answers"):
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(StorageError, match="No dask scheduler answers"),
+    ):
         write(tmp_path / "s.dao", files, client="tcp://127.0.0.1:1")
     assert not list(tmp_path.iterdir())
 
@@ -295,3 +281,24 @@ def test_folders_that_are_not_shared(
     assert [p.name for p in (tmp_path / "own").iterdir()] == ["own.h5ad"]
     # Relative paths are those of this process.
     assert write(Path("s.dao"), Path("own.h5ad"), client=client)
+
+
+def test_workers_that_are_killed_again_and_again(
+    tmp_path: Path, files: dict[str, Path], client: Any
+) -> None:
+    """An error that says so; nothing is left behind."""
+    client.run_on_scheduler(_allow_failures, 0)
+    path = tmp_path / "s.dao"
+    pids = client.run(os.getpid).values()
+    with (
+        meanwhile(path, lambda: [os.kill(pid, signal.SIGKILL) for pid in pids]),
+        pytest.raises(StorageError, match="lost its workers"),
+    ):
+        write(path, files, client=client)
+    assert not path.exists()
+    client.run_on_scheduler(_allow_failures, 3)
+    client.wait_for_workers(1, timeout=120)
+
+
+def _allow_failures(n: int, dask_scheduler: Any) -> None:
+    dask_scheduler.allowed_failures = n

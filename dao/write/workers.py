@@ -65,6 +65,10 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the threads, when they have done what they do."""
         for pool in (self._pool, self._aside):
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from dao.write.cluster.site import Site
 
-__all__ = ["Done", "Failed", "Place", "attempt", "n_busy"]
+__all__ = ["Done", "Failed", "Place", "attempt", "dismiss", "n_busy"]
 
 # What another try, or another worker, would meet again.
 _LASTING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
@@ -128,6 +128,22 @@ def _counted(site: Site) -> Iterator[None]:
             _Busy.tasks[name] -= 1
 
 
+class _Idle:
+    """Workshops of this process that wait for their next task, and the site that they are for."""
+
+    lock = threading.Lock()
+    folder = ""
+    shops: ClassVar[list[Workshop]] = []
+
+
+def dismiss(folder: str) -> None:
+    """Give back the memory that this process keeps for the site in a folder."""
+    with _Idle.lock:
+        if _Idle.folder == folder:
+            while _Idle.shops:
+                _Idle.shops.pop().workers.close()
+
+
 @contextmanager
 def _workshop(site: Site) -> Iterator[Workshop]:
     """Yield one with the share that a task has of its process: one thread of those of a worker."""
@@ -136,11 +152,23 @@ def _workshop(site: Site) -> Iterator[Workshop]:
         with Workers() as workers:
             yield Workshop.within(site.memory, workers)
         return
-    limit = worker.memory_manager.memory_limit
-    # dask stops giving work to a process that holds more than some two thirds of its limit.
-    memory = min(site.memory, limit // 2) if limit else site.memory
-    with Workers(1) as workers:
-        yield Workshop.within(memory // worker.state.nthreads, workers)
+    dismiss(_Idle.folder if _Idle.folder != str(site.folder) else "")
+    with _Idle.lock:
+        _Idle.folder = str(site.folder)
+        shop = _Idle.shops.pop() if _Idle.shops else None
+    if shop is None:
+        limit = worker.memory_manager.memory_limit
+        # dask stops giving work to a process that holds more than some two thirds of its limit.
+        memory = min(site.memory, limit // 2) if limit else site.memory
+        shop = Workshop.within(memory // worker.state.nthreads, Workers(1))
+    try:
+        yield shop
+    finally:
+        with _Idle.lock:
+            if is_kept := site.is_open and _Idle.folder == str(site.folder):
+                _Idle.shops.append(shop)
+        if not is_kept:
+            shop.workers.close()
 
 
 def _this_worker() -> Any:

@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dao.errors import StorageError
-from dao.write.cluster.attempt import Done, attempt, n_busy
+from dao.write.cluster.attempt import Done, attempt, dismiss, n_busy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -119,6 +119,8 @@ class Crew:
             raise
         finally:
             self._here.shutdown(wait=True, cancel_futures=True)
+            with suppress(Exception):  # a worker that has gone keeps nothing
+                self._client.run(dismiss, str(self._site.folder), on_error="ignore")
 
     def _hand_out(self, works: Iterator[Work]) -> bool:
         """Give out what can be given out; return whether anything is under way."""
@@ -191,6 +193,7 @@ class Crew:
         """Call everybody back; wait until nobody writes any more."""
         self._site.end()
         futures = [f for f, (_, _, call) in self._running.items() if not call.is_here]
+        self._running.clear()
         with suppress(Exception):  # of a cluster that has gone; what went wrong is known already
             self._client.cancel(futures, force=True)
             until = time.monotonic() + _PATIENCE
