@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import dao
 from dao.errors import SourceError
-from dao.write import encode, matrix, spool, workers
+from dao.write import layout, matrix, spool, workers
 from dao.write.arrange import Arrangement
 from dao.write.hdf5 import chunked_elements
 from dao.write.lzf import decode_lzf
@@ -280,7 +280,7 @@ def test_shards_are_those_of_zarr(
         chunk = max(1, min(128 // width, length))
         return chunk, 8 * chunk
 
-    monkeypatch.setattr(encode, "chunking", small)
+    monkeypatch.setattr(layout, "chunking", small)
     random = np.random.default_rng(0)
     dense = (random.random((117, 60)) < {"csr": 0.3, "dense": 0.9}[form]) * 300.0
     store = dao.write_store(tmp_path / "s.dao", {"a": ad.AnnData(dense)}, progress=False)

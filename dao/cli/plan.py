@@ -29,7 +29,7 @@ _VERBS = {
 def show_plan(plan: WritePlan, store: str) -> None:
     """Print what would be written."""
     to = console()
-    n_obs = sum(len(s.rows) for s in plan.studies)
+    n_obs = sum(s.n_obs for s in plan.studies)
     verb = _VERBS[plan.job.mode]
     to.print(Text(f"{printable(store)}: {n_obs:,} cells would be {verb}", "bold"), soft_wrap=True)
     for part in (_studies(plan), matching_rows(_matching(plan)), _columns(plan)):
@@ -54,7 +54,7 @@ def _studies(plan: WritePlan) -> Table:
             printable(study.id),
             printable(study.source.label),
             printable(study.organism),
-            f"{len(study.rows):,}",
+            f"{study.n_obs:,}",
             f"{study.n_source_rows:,}",
             f"{len(plan.space(study)):,}",
         )

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import uuid
-from contextlib import ExitStack
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from dao.errors import ArgumentError
-from dao.format.manifest import DatasetInfo, FeatureSpaceInfo, FileInfo, Manifest
+from dao.errors import DaoWarning
+from dao.format.manifest import FeatureSpaceInfo, FileInfo, Manifest
 from dao.format.names import organism_slug
-from dao.generations import dataset_folder
 from dao.provenance import created_by, now, record_of
-from dao.write.encode import Target, file_info, write_group
-from dao.write.inspect import Study, read_obs
-from dao.write.matrices import Workshop, write_matrix
-from dao.write.opened import open_source
-from dao.write.tables import write_table, write_tables, write_text
-from dao.write.uns import uns_to_json
+from dao.write.dataset import Assignment, Written, write_dataset
+from dao.write.matrices import Workshop
+from dao.write.tables import write_table
 from dao.write.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from dao.format.manifest import MatrixInfo
     from dao.write.job import Job
     from dao.write.plan import WritePlan
     from dao.write.progress import ProgressReport
@@ -34,13 +27,17 @@ if TYPE_CHECKING:
 __all__ = ["write_generation"]
 
 
-def write_generation(plan: WritePlan, before: Manifest | None, report: ProgressReport) -> Manifest:
+def write_generation(
+    plan: WritePlan, before: Manifest | None, report: ProgressReport, client: Any = None
+) -> Manifest:
     """Write the files of a new generation; nothing refers to them before the commit.
 
     Parameters
     ----------
     before
         The generation that is there now, if any.
+    client
+        Of the dask cluster whose workers write the datasets; None for this process.
 
     Returns
     -------
@@ -48,11 +45,10 @@ def write_generation(plan: WritePlan, before: Manifest | None, report: ProgressR
     """
     job, base = plan.job, plan.base
     datasets = list(base.datasets if base else ())
-    with Workers() as workers:
-        shop = Workshop.within(job.memory, workers)
-        for number, study in enumerate(plan.studies):
-            report.begin(f"{study.id} ({number + 1} of {len(plan.studies)})", study.n_elements)
-            datasets.append(_write_dataset(job, shop, study, plan.space(study), report.advance))
+    for written in _write_datasets(plan, report, client):
+        datasets.append(written.info)
+        if written.warning:
+            warnings.warn(written.warning, DaoWarning, stacklevel=2)
     created = now()
     action = job.mode if before else "create"
     record = record_of(job.generation, created, action, (s.id for s in plan.studies))
@@ -75,69 +71,23 @@ def write_generation(plan: WritePlan, before: Manifest | None, report: ProgressR
     )
 
 
-def _write_dataset(
-    job: Job, shop: Workshop, study: Study, space: pd.Index, advance: Callable[[int], None]
-) -> DatasetInfo:
-    path = f"datasets/{dataset_folder(study.id + job.token, job.generation)}"
-    group = write_group(job.root, path, {"dao": {"id": study.id}})
-    for container in sorted({n.partition("/")[0] for n in study.matrices}):
-        attributes = {"encoding-type": "dict", "encoding-version": "0.1.0"}
-        write_group(job.root, f"{path}/{container}", attributes)
-    targets = study.features.targets(space)
-    matrices = {}
-    with ExitStack() as stack:
-        opened = open_source(study.source, stack)
-        table = read_obs(study.source, opened, job)
-        tables = shop.workers.aside(write_tables, job.root, path, study, space, table)
-        for name in ("X", *study.matrices):
-            is_obsm = name.startswith("obsm/")
-            matrix = opened.x if name == "X" else opened.matrix(name)
-            aligned = None if is_obsm else targets
-            if aligned is not None and len(aligned) != matrix.shape[1]:
-                msg = (
-                    f"{name} of {study.source.label} has {matrix.shape[1]} columns and X "
-                    f"({study.source.layer or 'X'}) has {len(aligned)}: they cannot share genes."
-                )
-                raise ArgumentError(msg)
-            matrices[name] = write_matrix(
-                matrix,
-                Target(job.root, f"{path}/{name}", job.profile),
-                study.order,
-                shop,
-                columns=aligned,
-                n_vars=matrix.shape[1] if is_obsm else len(space),
-                force_dense=is_obsm,
-                progress=advance,
-            )
-        uns = uns_to_json(opened.uns(), study.source.label)
-        written = tables.result()
-    return DatasetInfo(
-        id=study.id,
-        path=path,
-        organism=study.organism,
-        n_obs=len(study.rows),
-        n_measured=written.n_measured,
-        matrices=matrices,
-        obs=written.obs,
-        features=written.features,
-        groups=_groups(job.root, path, group, matrices),
-        uns=write_text(job.root, f"{path}/uns.json", json.dumps(uns, ensure_ascii=False)),
-        group=group,
-        shuffled=job.shuffle or (study.origin is not None and study.origin.shuffled),
-        seed=job.seed,
-        cluster_by=job.cluster_by,
-        matching=written.matching,
-        dropped=written.dropped,
-    )
+def _write_datasets(plan: WritePlan, report: ProgressReport, client: Any) -> Iterable[Written]:
+    if client is None:
+        return _write_here(plan, report)
+    from dao.write.cluster import write_there
+
+    return write_there(plan, client, report)
 
 
-def _groups(
-    root: Path, path: str, group: FileInfo, matrices: Mapping[str, MatrixInfo]
-) -> tuple[FileInfo, ...]:
-    """Return the metadata of Zarr groups inside of a dataset."""
-    known = {group.path, *(a.metadata.path for m in matrices.values() for a in m.arrays.values())}
-    found = (str(p.relative_to(root)) for p in sorted((root / path).rglob("zarr.json")))
-    return tuple(file_info(root, name) for name in found if name not in known)
+def _write_here(plan: WritePlan, report: ProgressReport) -> Iterator[Written]:
+    """Write one dataset after another in the threads of this process."""
+    with Workers() as workers:
+        shop = Workshop.within(plan.job.memory, workers)
+        for number, study in enumerate(plan.studies):
+            name = f"{study.id} ({number + 1} of {len(plan.studies)})"
+            advance = report.begin(name, study.n_elements)
+            assignment = Assignment(plan.job, study, plan.space(study))
+            yield write_dataset(assignment, plan.job.root, shop, advance)
 
 
 def _write_spaces(job: Job, tables: Mapping[str, pd.DataFrame]) -> tuple[FeatureSpaceInfo, ...]:

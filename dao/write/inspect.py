@@ -16,7 +16,6 @@ from dao.samplers.rng import permutation
 from dao.where import check, evaluate, parse
 from dao.write.align import SourceFeatures, source_features
 from dao.write.conform import conform_obs
-from dao.write.matrices import RowOrder
 from dao.write.obs import ObsTable, encode_obs
 from dao.write.opened import OpenSource, open_source
 from dao.write.relabel import prepare_obs
@@ -27,10 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dao.write.job import Job
-    from dao.write.portion import Origin
     from dao.write.source import Source
 
-__all__ = ["Study", "inspect_opened", "inspect_sources", "of_all", "read_obs"]
+__all__ = ["Study", "inspect_opened", "inspect_sources", "of_all", "read_obs", "row_order"]
 
 T = TypeVar("T")
 
@@ -41,39 +39,29 @@ class Study:
 
     Attributes
     ----------
-    rows
-        Source rows in the order in which the store will have them.
+    n_obs, n_source_rows
+        Cells that will be in the store, and rows of the source.
     obs
         Its columns and categories; the values are dropped.
     n_elements
         Elements to be read, over all its matrices, for the progress bar.
     matrices
         What is written besides X: what was asked for, else all that a store has.
-    origin
-        What a store says of its cells besides.
     """
 
     source: Source
     organism: str
     features: SourceFeatures
-    rows: NDArray[np.int64]
+    n_obs: int
     n_source_rows: int
     obs: ObsTable
     n_elements: int
     matrices: tuple[str, ...]
-    origin: Origin | None = None
 
     @property
     def id(self) -> str:
         """The dataset id."""
         return str(self.source.id)
-
-    @property
-    def order(self) -> RowOrder:
-        """Where each source row goes."""
-        destinations = np.full(self.n_source_rows, -1, np.int64)
-        destinations[self.rows] = np.arange(len(self.rows))
-        return RowOrder(destinations, len(self.rows))
 
 
 def inspect_sources(sources: Sequence[Source], job: Job) -> list[Study]:
@@ -115,9 +103,12 @@ def _inspect(source: Source, job: Job) -> Study:
         return inspect_opened(source, open_source(source, stack), job)[0]
 
 
-def inspect_opened(source: Source, opened: OpenSource, job: Job) -> tuple[Study, ObsTable]:
-    """Return what is known of an open source, and its obs in source order."""
-    obs = read_obs(source, opened, job)
+def inspect_opened(
+    source: Source, opened: OpenSource, job: Job
+) -> tuple[Study, ObsTable, NDArray[np.int64]]:
+    """Return what is known of an open source, its obs in source order, and `row_order`."""
+    original = opened.obs()
+    obs = read_obs(source, original, job)
     features = source_features(str(source.id), opened, source.feature_key)
     n_elements = opened.x.n_stored
     matrices = job.matrices or (opened.origin.matrices if opened.origin else ())
@@ -128,24 +119,27 @@ def inspect_opened(source: Source, opened: OpenSource, job: Job) -> tuple[Study,
             raise SourceError(msg)
         n_elements += matrix.n_stored
     table = encode_obs(str(source.id), obs)
-    rows = _row_order(source, opened, obs, job)
-    organism = _organism(source, opened)
+    rows = row_order(source, opened, obs, job)
+    organism = _organism(source, opened, original)
     known = ObsTable(table.names[:0], {}, table.columns, table.categories)
-    study = Study(
-        source, organism, features, rows, len(obs), known, n_elements, matrices, opened.origin
-    )
-    return study, table
+    study = Study(source, organism, features, len(rows), len(obs), known, n_elements, matrices)
+    return study, table, rows
 
 
-def read_obs(source: Source, opened: OpenSource, job: Job) -> pd.DataFrame:
-    """Return the obs of an open source as it will be stored, in source order."""
-    obs = prepare_obs(source, opened.obs, job.obs_columns)
+def read_obs(source: Source, obs: pd.DataFrame, job: Job) -> pd.DataFrame:
+    """Return the obs of a source as it will be stored, in source order."""
+    obs = prepare_obs(source, obs, job.obs_columns)
     return conform_obs(obs, job.obs_schema, source.label)
 
 
-def _row_order(
-    source: Source, opened: OpenSource, obs: pd.DataFrame, job: Job
-) -> NDArray[np.int64]:
+def row_order(source: Source, opened: OpenSource, obs: pd.DataFrame, job: Job) -> NDArray[np.int64]:
+    """Return the source rows that are wanted, in the order in which the store will have them.
+
+    Parameters
+    ----------
+    obs
+        As `read_obs` returns it.
+    """
     rows = np.arange(len(obs), dtype=np.int64)
     if opened.origin is not None and opened.origin.order is not None:
         rows = opened.origin.order.astype(np.int64)
@@ -168,12 +162,12 @@ def _row_order(
     return rows
 
 
-def _organism(source: Source, opened: OpenSource) -> str:
+def _organism(source: Source, opened: OpenSource, obs: pd.DataFrame) -> str:
     if source.organism is not None:
         return canonical_organism(source.organism)
     named: Any = opened.uns().get("organism")
-    if named is None and "organism" in opened.obs.columns:
-        values = opened.obs["organism"].dropna().unique()
+    if named is None and "organism" in obs.columns:
+        values = obs["organism"].dropna().unique()
         if len(values) > 1:
             msg = (
                 f"{source.label} mixes organisms ({', '.join(map(str, values[:3]))}). Write each "

@@ -11,22 +11,27 @@ import numpy as np
 from dao.format.encodings import ValueRange, dense_is_smaller, index_dtype, narrowest_dtype
 from dao.format.manifest import MatrixInfo
 from dao.write.arrange import Arrangement
-from dao.write.encode import Target, write_csr, write_dense
+from dao.write.encode import encode_pointers, encode_rows
+from dao.write.layout import csr_layout, dense_layout
 from dao.write.rows import Rows
 from dao.write.spool import RowSpool
 from dao.write.window import Arena
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from dao.write.layout import MatrixLayout
     from dao.write.matrix import SourceMatrix
     from dao.write.workers import Workers
 
 __all__ = [
-    "RowOrder",
+    "MatrixJob",
     "Workshop",
+    "fill",
+    "open_spool",
     "plain_dtype",
     "repeated_targets",
     "returned_dtype",
@@ -40,11 +45,80 @@ _BYTES_PER_ELEMENT = 40
 
 
 @dataclass(frozen=True, slots=True)
-class RowOrder:
-    """Where rows go: ``destinations[i]`` is the place of source row i in the store, or -1."""
+class MatrixJob:
+    """A matrix that is to be written: what is known of it before its rows are read.
 
-    destinations: NDArray[np.int64]
-    n_obs: int
+    Attributes
+    ----------
+    path
+        Relative to the store, for example ``"datasets/gut/X"``.
+    profile
+        Key of `dao.format.encodings.PROFILES`.
+    shape
+        In the store.
+    targets
+        Place in the store of each source column, -1 to leave it out.
+    dtype, encoding
+        Of the source.
+    columns
+        Names of the columns of an obsm that was a DataFrame.
+    force_dense
+        Whether it is dense whatever is smaller.
+    """
+
+    path: str
+    profile: str
+    shape: tuple[int, int]
+    targets: NDArray[np.int32]
+    dtype: np.dtype[Any]
+    encoding: str
+    columns: tuple[str, ...] | None = None
+    force_dense: bool = False
+
+    @property
+    def plain(self) -> np.dtype[Any]:
+        """The dtype in which values are computed with."""
+        return plain_dtype(self.dtype)
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether rows arrive in parts."""
+        return self.encoding == "csc"
+
+    def arrangement(self) -> Arrangement:
+        """Return what is done to every piece."""
+        summed = bool(len(repeated_targets(self.targets)))
+        return Arrangement(self.targets, self.shape[1], self.plain, summed=summed)
+
+    def layout(self, values: ValueRange, nnz: int) -> MatrixLayout:
+        """Return how it will lie on disk, with these values."""
+        dtype, indices = narrowest_dtype(values, self.plain), index_dtype(self.shape[1])
+        smaller = dense_is_smaller(self.shape, nnz, dtype.itemsize, indices.itemsize)
+        if self.force_dense or smaller:
+            return dense_layout(self.path, self.profile, self.shape, dtype)
+        return csr_layout(self.path, self.profile, self.shape, nnz, dtype, indices)
+
+    def info(
+        self,
+        root: Path,
+        layout: MatrixLayout,
+        values: ValueRange,
+        nnz: int,
+        sizes: Mapping[str, list[int]],
+    ) -> MatrixInfo:
+        """Return what the manifest says of it, when it is written."""
+        summed = bool(len(repeated_targets(self.targets)))
+        return MatrixInfo(
+            encoding=layout.encoding,
+            shape=self.shape,
+            nnz=nnz,
+            source_dtype=str(returned_dtype(self.dtype, layout.rows.dtype, values, summed=summed)),
+            source_encoding=self.encoding,
+            minimum=values.minimum,
+            maximum=values.maximum,
+            arrays={name: a.info(root, sizes[name]) for name, a in layout.arrays.items()},
+            columns=self.columns,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,92 +137,90 @@ class Workshop:
 
 
 def write_matrix(
+    job: MatrixJob,
     matrix: SourceMatrix,
-    target: Target,
-    order: RowOrder,
+    destinations: NDArray[np.int64],
+    root: Path,
     shop: Workshop,
-    *,
-    columns: NDArray[np.int64] | None,
-    n_vars: int,
-    force_dense: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> MatrixInfo:
     """Write one matrix of a study.
 
     Parameters
     ----------
-    columns
-        Place in the feature space of each source column, -1 to leave it out; None for obsm.
-    n_vars
-        Columns of the matrix in the store.
+    destinations
+        Place in the store of each source row, -1 to leave it out.
+    root
+        Folder of the store.
     progress
         Called with the number of source elements read since the last call.
     """
-    shape = order.n_obs, n_vars
-    targets = (np.arange(n_vars) if columns is None else columns).astype(np.int32)
-    plain = plain_dtype(matrix.dtype)
-    summed = bool(len(repeated_targets(targets)))
-    arrangement = Arrangement(targets, n_vars, plain, summed=summed)
-    folder = (target.root / target.path).parent
+    folder = (root / job.path).parent
     folder.mkdir(parents=True, exist_ok=True)
-    indices = index_dtype(n_vars)
-    expected = matrix.n_stored * (indices.itemsize + max(2, plain.itemsize))
+    with open_spool(job, matrix.n_stored, shop, folder) as spool:
+        fill(spool, matrix, job, destinations, shop, progress)
+        values, indptr = spool.range, spool.indptr()
+        nnz = int(indptr[-1])
+        layout = job.layout(values, nnz)
+        layout.create(root)
+        sizes = encode_rows(root, layout, spool, indptr, shop.workers)
+        sizes |= encode_pointers(root, layout, indptr, shop.workers)
+    return job.info(root, layout, values, nnz, sizes)
+
+
+def open_spool(
+    job: MatrixJob, n_stored: int, shop: Workshop, folder: Path, file: Path | None = None
+) -> RowSpool:
+    """Return a spool for about so many elements; see `RowSpool`."""
+    expected = n_stored * (index_dtype(job.shape[1]).itemsize + max(2, job.plain.itemsize))
     shop.arena.ensure(min(shop.arena.limit, expected))
-    with RowSpool(
-        shape,
-        plain,
+    return RowSpool(
+        job.shape,
+        job.plain,
         arena=shop.arena,
         workers=shop.workers,
         folder=folder,
-        in_parts=matrix.encoding == "csc",
-    ) as spool:
-        _fill(spool, matrix, arrangement, order.destinations, shop, progress)
-        values, nnz = spool.range, int(spool.lengths.sum())
-        dtype = narrowest_dtype(values, plain)
-        dense = force_dense or dense_is_smaller(shape, nnz, dtype.itemsize, indices.itemsize)
-        if dense:
-            arrays = write_dense(target, spool, shape, dtype, shop.workers)
-        else:
-            arrays = write_csr(target, spool, shape, dtype, indices, shop.workers)
-    return MatrixInfo(
-        encoding="dense" if dense else "csr",
-        shape=shape,
-        nnz=nnz,
-        source_dtype=str(returned_dtype(matrix.dtype, dtype, values, summed=summed)),
-        source_encoding=matrix.encoding,
-        minimum=values.minimum,
-        maximum=values.maximum,
-        arrays=arrays,
-        columns=matrix.columns,
+        in_parts=job.in_parts,
+        file=file,
     )
 
 
-def _fill(
+def fill(
     spool: RowSpool,
     matrix: SourceMatrix,
-    arrangement: Arrangement,
+    job: MatrixJob,
     destinations: NDArray[np.int64],
     shop: Workshop,
     progress: Callable[[int], None],
+    lines: range | None = None,
 ) -> None:
-    """Bring all rows of a source into the spool."""
-    if matrix.encoding == "csc" and arrangement.summed:
+    """Bring rows of a source into a spool.
+
+    Parameters
+    ----------
+    lines
+        Which lines of the axis that the source is read along; all if None.
+    """
+    lines = range(len(matrix.boundaries) - 1) if lines is None else lines
+    arrangement = job.arrangement()
+    if job.in_parts and arrangement.summed:
         # Columns that are summed must meet in one piece; all others follow without them.
-        repeats = repeated_targets(arrangement.targets)
-        rows = _columns_of(matrix, repeats, shop)
-        spool.add(destinations, arrangement(rows, destinations >= 0, shop.workers.scratch))
-        targets = arrangement.targets.copy()
+        repeats = repeated_targets(job.targets)
+        if lines.start == 0:
+            rows = _columns_of(matrix, repeats, shop)
+            spool.add(destinations, arrangement(rows, destinations >= 0, shop.workers.scratch))
+        targets = job.targets.copy()
         targets[repeats] = -1
         arrangement = replace(arrangement, targets=targets, summed=False)
 
     def bring(start: int, stop: int) -> tuple[int, int, bool]:
         rows = matrix.read(start, stop, shop.workers.scratch)
-        first = 0 if matrix.encoding == "csc" else start
+        first = 0 if job.in_parts else start
         places = destinations[first : first + len(rows)]
         arranged = arrangement(rows, places >= 0, shop.workers.scratch)
         return start, stop, spool.add(places, arranged)
 
-    todo = deque(matrix.pieces(shop.piece_elements))
+    todo = deque(matrix.pieces(shop.piece_elements, lines))
     refused: list[tuple[int, int]] = []
 
     def offered() -> Iterator[tuple[int, int]]:

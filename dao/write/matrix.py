@@ -63,13 +63,20 @@ class SourceMatrix:
     columns: tuple[str, ...] | None = None
     lines_at_once: int = 1
 
-    def pieces(self, max_elements: int) -> Iterator[tuple[int, int]]:
-        """Yield ranges of lines of about ``max_elements`` (one line at the least).
+    def pieces(self, max_elements: int, lines: range | None = None) -> Iterator[tuple[int, int]]:
+        """Cut lines (all if None) into pieces of about ``max_elements``, one line at the least.
 
         Pieces of a CSC matrix are as large as may be: each holds a part of every row.
         """
         limit = max_elements if self.encoding == "csc" else min(max_elements, _PIECE_ELEMENTS)
-        start, n, step = 0, len(self.boundaries) - 1, self.lines_at_once
+        return self._cut(limit, max_elements, lines or range(len(self.boundaries) - 1))
+
+    def ranges(self, n_elements: int) -> Iterator[tuple[int, int]]:
+        """Cut all lines into ranges of about ``n_elements``, one line at the least."""
+        return self._cut(n_elements, n_elements, range(len(self.boundaries) - 1))
+
+    def _cut(self, limit: int, max_elements: int, lines: range) -> Iterator[tuple[int, int]]:
+        start, n, step = lines.start, lines.stop, self.lines_at_once
         while start < n:
             together = start - start % step + step
             stop = max(

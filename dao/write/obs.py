@@ -14,7 +14,7 @@ from dao.errors import ObsTypeError
 from dao.files import parquet_footer_sha256
 from dao.format.manifest import ColumnInfo, ObsInfo
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
-from dao.write.encode import file_info
+from dao.write.files import file_info
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -43,8 +43,10 @@ class OpenSource:
 
     Attributes
     ----------
-    obs, var
-        As in AnnData; var belongs to the chosen X (``raw.var`` if X is ``raw``).
+    obs
+        Reads obs, each time.
+    var
+        As in AnnData; it belongs to the chosen X (``raw.var`` if X is ``raw``).
     x
         The matrix that becomes X.
     matrix
@@ -56,7 +58,7 @@ class OpenSource:
     """
 
     label: str
-    obs: pd.DataFrame
+    obs: Callable[[], pd.DataFrame]
     var: pd.DataFrame
     x: SourceMatrix
     matrix: Callable[[str], SourceMatrix]
@@ -120,7 +122,7 @@ def _open_portion(source: Source, portion: Portion) -> OpenSource:
     return _checked(
         OpenSource(
             source.label,
-            stored_obs(portion),
+            partial(stored_obs, portion),
             stored_var(portion),
             stored_matrix(portion, name),
             partial(stored_matrix, portion),
@@ -152,7 +154,9 @@ def _open_memory(source: Source, adata: Any, stack: ExitStack) -> OpenSource:
         x, var = memory_matrix(adata.raw.X, f"raw of {source.label}"), adata.raw.var
     else:
         x, var = matrix(_x_name(source)), adata.var
-    return _checked(OpenSource(source.label, adata.obs, var, x, matrix, lambda: dict(adata.uns)))
+    return _checked(
+        OpenSource(source.label, lambda: adata.obs, var, x, matrix, lambda: dict(adata.uns))
+    )
 
 
 def _open_group(source: Source, group: Any, kind: str) -> OpenSource:
@@ -180,7 +184,8 @@ def _open_group(source: Source, group: Any, kind: str) -> OpenSource:
     def uns() -> dict[str, Any]:
         return dict(_read_elem(group["uns"])) if "uns" in group else {}
 
-    return _checked(OpenSource(source.label, _frame(group["obs"]), var, x, matrix, uns))
+    obs = partial(_frame, group["obs"])
+    return _checked(OpenSource(source.label, obs, var, x, matrix, uns))
 
 
 def _as_memory_layout(
@@ -197,15 +202,19 @@ def _as_memory_layout(
 
     if source.layer not in {None, "X"}:
         _check_key(source, "layers", str(source.layer), {})
-    return _checked(OpenSource(source.label, obs, var, x, matrix, lambda: dict(uns or {})))
+    return _checked(OpenSource(source.label, lambda: obs, var, x, matrix, lambda: dict(uns or {})))
 
 
 def _checked(opened: OpenSource) -> OpenSource:
-    wanted = (len(opened.obs), len(opened.var))
-    if opened.x.shape != wanted:
-        msg = f"X of {opened.label} has shape {opened.x.shape}; obs and var say {wanted}."
-        raise SourceError(msg)
-    return opened
+    def obs() -> pd.DataFrame:
+        table = opened.obs()
+        wanted = (len(table), len(opened.var))
+        if opened.x.shape != wanted:
+            msg = f"X of {opened.label} has shape {opened.x.shape}; obs and var say {wanted}."
+            raise SourceError(msg)
+        return table
+
+    return replace(opened, obs=obs)
 
 
 def _stored_matrix(element: Any, where: str) -> SourceMatrix:

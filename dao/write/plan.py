@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -48,10 +49,14 @@ class WritePlan:
     categories: Mapping[str, Sequence[str]]
     base: Manifest | None
 
+    @cached_property
+    def space_ids(self) -> Mapping[str, pd.Index]:
+        """Organism -> the ids of its features."""
+        return {o: pd.Index(t["feature_id"], dtype=object) for o, t in self.spaces.items()}
+
     def space(self, study: Study) -> pd.Index:
         """Return the ids of the features that a study is aligned to."""
-        ids: pd.Index = pd.Index(self.spaces[study.organism]["feature_id"], dtype=object)
-        return ids
+        return self.space_ids[study.organism]
 
 
 def make_plan(

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["ProgressReport", "progress_report"]
 
@@ -15,19 +15,18 @@ __all__ = ["ProgressReport", "progress_report"]
 class ProgressReport(Protocol):
     """What the writer tells while it works."""
 
-    def begin(self, name: str, n_elements: int) -> None:
-        """Say that a dataset with this many elements is begun."""
+    def begin(self, name: str, n_elements: int) -> Callable[[int], None]:
+        """Say that a dataset with this many elements is begun.
 
-    def advance(self, n_elements: int) -> None:
-        """Say that so many more elements were read."""
+        Returns
+        -------
+        What is to be called with the number of elements that were read since the last call.
+        """
 
 
 class _Silent:
-    def begin(self, name: str, n_elements: int) -> None:
-        pass
-
-    def advance(self, n_elements: int) -> None:
-        pass
+    def begin(self, name: str, n_elements: int) -> Callable[[int], None]:
+        return lambda _: None
 
 
 @contextmanager
@@ -40,13 +39,11 @@ def progress_report(*, show: bool) -> Iterator[ProgressReport]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     class _Bars:
-        def begin(self, name: str, n_elements: int) -> None:
-            self.task = bars.add_task(name, total=max(1, n_elements))
+        def begin(self, name: str, n_elements: int) -> Callable[[int], None]:
+            task = bars.add_task(name, total=max(1, n_elements))
             if not n_elements:
-                self.advance(1)
-
-        def advance(self, n_elements: int) -> None:
-            bars.advance(self.task, n_elements)
+                bars.advance(task, 1)
+            return lambda n: bars.advance(task, n)
 
     columns = (
         TextColumn("{task.description}"),

@@ -40,8 +40,30 @@ def _storable_text() -> Iterator[None]:
 
 
 @_storable_text()
-def write_sources(job: Job, sources: Sequence[Source], features: Any, *, progress: bool) -> None:
-    """Write sources into the job's store, in one commit."""
+def write_sources(
+    job: Job, sources: Sequence[Source], features: Any, *, progress: bool, client: Any = None
+) -> None:
+    """Write sources into the job's store, in one commit.
+
+    Parameters
+    ----------
+    client
+        Of the dask cluster whose workers are to write; None for this process.
+    """
+    if client is not None:
+        from dao.write.cluster import check_shared, connected
+
+        with connected(client) as cluster:
+            check_target(job.root, job.mode)
+            check_shared(cluster, job.root, [s.path for s in sources])
+            _write(job, sources, features, cluster, progress=progress)
+        return
+    _write(job, sources, features, None, progress=progress)
+
+
+def _write(
+    job: Job, sources: Sequence[Source], features: Any, client: Any, *, progress: bool
+) -> None:
     # Sources are looked at before the lock: what is wrong with them leaves no trace on disk.
     job = _with_stored_schema(job)
     studies = inspect_sources(sources, job)
@@ -50,7 +72,7 @@ def write_sources(job: Job, sources: Sequence[Source], features: Any, *, progres
             job = replace(job, generation=before.generation + 1)
         plan = make_plan(job, studies, features, _base(job, before, [s.id for s in studies]))
         with progress_report(show=progress) as report:
-            manifest = write_generation(plan, before, report)
+            manifest = write_generation(plan, before, report, client)
         if before is not None and job.mode == "replace":
             manifest = in_order(manifest, before.ordinals)
         commit(job.root, manifest)

@@ -35,10 +35,12 @@ class ShardWriter:
         Length of the index of every shard; the last one may have fewer chunks.
     suffix
         What follows the number of a shard in its path: ``/0`` for each further axis.
+    first
+        Number of the first shard to be written.
     """
 
-    def __init__(self, folder: Path, chunks_per_shard: int, suffix: str) -> None:
-        self._folder, self._suffix = folder, suffix
+    def __init__(self, folder: Path, chunks_per_shard: int, suffix: str, first: int = 0) -> None:
+        self._folder, self._suffix, self._first = folder, suffix, first
         self._index = np.full((chunks_per_shard, 2), _ABSENT, "<u8")
         self._file: Any = None
         self._chunk, self._at = 0, 0
@@ -47,7 +49,7 @@ class ShardWriter:
     def append(self, chunk: bytes) -> None:
         """Add the next chunk of the array."""
         if self._file is None:
-            path = self._folder / f"c/{len(self.sizes)}{self._suffix}"
+            path = self._folder / f"c/{self._first + len(self.sizes)}{self._suffix}"
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("wb", buffering=0)
             self._index[:] = _ABSENT

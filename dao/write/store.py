@@ -94,7 +94,10 @@ def write_store(
         ``"create"`` refuses an existing store, ``"append"`` adds datasets to it, ``"replace"``
         puts datasets in the place of those with the same ids, ``"overwrite"`` begins anew.
     client
-        For writing on a cluster; not in this version.
+        A `dask.distributed.Client`, or the address of a scheduler (extra ``dask``): the workers of
+        its cluster read and write, with ``memory`` each. They must see the sources and the store
+        at the same paths. What is in memory is written by this process meanwhile. The files are
+        the same as without.
     storage_options
         For URLs, as in `dao.load_store`.
     progress
@@ -129,17 +132,22 @@ def write_store(
         "memory": memory,
         "mode": mode,
     }
-    _check_path(path, client, storage_options)
+    _check_path(path, storage_options)
+    if client is not None:
+        from dao.write.cluster import check_client
+
+        check_client(client)
     given = normalise_sources(sources, organism=organism, layer=layer, feature_key=feature_key)
     from dao.load import load_store
 
     if not is_url(path):
-        write_sources(make_job(Path(path), **options), given, features, progress=progress)
+        job = make_job(Path(path), **options)
+        write_sources(job, given, features, progress=progress, client=client)
         return load_store(path)
     make_job(Path(), **options)  # what is wrong is told before anything is asked for
     with staged(str(path), storage_options, mode) as staging:
         job = make_job(staging.root, **options, token=staging.token)
-        write_sources(job, given, features, progress=progress)
+        write_sources(job, given, features, progress=progress, client=client)
         staging.publish(replace=mode == "overwrite")
     return load_store(path, storage_options=storage_options)
 
@@ -162,7 +170,7 @@ def plan_store(
     dao.errors.DaoError
         For everything that would stop the write before matrices are read.
     """
-    _check_path(path, None, storage_options)
+    _check_path(path, storage_options)
     given = normalise_sources(sources, organism=organism, layer=layer, feature_key=feature_key)
     if not is_url(path):
         return plan_sources(make_job(Path(path), **options), given, features)
@@ -171,12 +179,7 @@ def plan_store(
         return plan_sources(make_job(staging.root, **options), given, features)
 
 
-def _check_path(
-    path: str | os.PathLike[str], client: Any, storage_options: Mapping[str, Any] | None
-) -> None:
-    if client is not None:
-        msg = "client= (writing on a cluster) is not in this version; leave it out."
-        raise ArgumentError(msg)
+def _check_path(path: str | os.PathLike[str], storage_options: Mapping[str, Any] | None) -> None:
     if not isinstance(path, str | os.PathLike) or not str(path):
         msg = f"A store is written to a path, not to {path!r}."
         raise ArgumentError(msg)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dao.write.encode import file_info
+from dao.write.files import file_info
 from dao.write.measured import count_matching, dropped_table, measured_table
 from dao.write.obs import encode_obs, write_obs
 from dao.write.portion import Matched
@@ -16,11 +16,14 @@ from dao.write.portion import Matched
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from dao.format.manifest import FileInfo, MatchingInfo, ObsInfo
     from dao.write.align import SourceFeatures
     from dao.write.inspect import Study
+    from dao.write.portion import Origin
 
 __all__ = ["WrittenTables", "write_table", "write_tables", "write_text"]
 
@@ -37,13 +40,29 @@ class WrittenTables:
 
 
 def write_tables(
-    root: Path, path: str, study: Study, space: pd.Index, table: pd.DataFrame
+    root: Path,
+    path: str,
+    study: Study,
+    space: pd.Index,
+    table: pd.DataFrame,
+    rows: NDArray[np.int64],
+    origin: Origin | None,
 ) -> WrittenTables:
-    """Write obs, the measured features of a study, and what of it was dropped."""
+    """Write obs, the measured features of a study, and what of it was dropped.
+
+    Parameters
+    ----------
+    table
+        obs in source order.
+    rows
+        Which rows of it, in the order of the store.
+    origin
+        What a store says of the cells besides.
+    """
     encoded = encode_obs(study.id, table)
-    source_rows = None if study.origin is None else study.origin.source_rows
-    obs = write_obs(root, f"{path}/obs.parquet", encoded, study.rows, source_rows)
-    found = (study.origin and study.origin.matched) or _matched(study.features, space)
+    source_rows = None if origin is None else origin.source_rows
+    obs = write_obs(root, f"{path}/obs.parquet", encoded, rows, source_rows)
+    found = (origin and origin.matched) or _matched(study.features, space)
     features = write_table(root, f"{path}/features.parquet", found.measured)
     dropped = None
     if found.dropped is not None and len(found.dropped):

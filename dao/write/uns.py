@@ -11,7 +11,7 @@ import numpy as np
 
 from dao.errors import DaoWarning
 
-__all__ = ["uns_to_json"]
+__all__ = ["convert_uns", "uns_to_json"]
 
 
 def uns_to_json(uns: Mapping[str, Any], label: str) -> dict[str, Any]:
@@ -19,13 +19,20 @@ def uns_to_json(uns: Mapping[str, Any], label: str) -> dict[str, Any]:
 
     Tables, sparse matrices and other objects are left out, with one warning that names them.
     """
+    converted, warning = convert_uns(uns, label)
+    if warning:
+        warnings.warn(warning, DaoWarning, stacklevel=2)
+    return converted
+
+
+def convert_uns(uns: Mapping[str, Any], label: str) -> tuple[dict[str, Any], str | None]:
+    """Return the same as `uns_to_json`, and the warning if there is one."""
     dropped: list[str] = []
-    converted = _convert(dict(uns), "", dropped)
-    if dropped:
-        shown = ", ".join(dropped[:5]) + (", …" if len(dropped) > 5 else "")
-        msg = f"uns of {label}: left out what JSON cannot hold: {shown}."
-        warnings.warn(msg, DaoWarning, stacklevel=2)
-    return dict(converted)
+    converted = dict(_convert(dict(uns), "", dropped))
+    if not dropped:
+        return converted, None
+    shown = ", ".join(dropped[:5]) + (", …" if len(dropped) > 5 else "")
+    return converted, f"uns of {label}: left out what JSON cannot hold: {shown}."
 
 
 class _UnsupportedError(Exception):

@@ -71,6 +71,21 @@ class Window:
     n_vars: int
     in_parts: bool
 
+    @classmethod
+    def sorted(
+        cls,
+        arena: Arena,
+        parts: NDArray[np.int64],
+        column_dtype: np.dtype[Any],
+        kinds: tuple[np.dtype[Any], ...],
+        n_vars: int,
+        *,
+        in_parts: bool,
+    ) -> Window:
+        """Return a window over parts in any order."""
+        parts = parts[np.argsort(parts[:, 0], kind="stable")]
+        return cls(arena, parts[:, 0].copy(), parts, column_dtype, kinds, n_vars, in_parts)
+
     def take(
         self, first: int, stop: int, dtype: np.dtype[Any], scratch: Scratch
     ) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -53,10 +53,10 @@ class Scratch(threading.local):
 
 
 class Workers:
-    """A pool of threads that ends with the write."""
+    """A pool of threads that ends with the write; if not said, one for each processor."""
 
-    def __init__(self) -> None:
-        self.n = n_threads()
+    def __init__(self, n: int | None = None) -> None:
+        self.n = n or n_threads()
         self.scratch = Scratch()
         self._pool = ThreadPoolExecutor(self.n, thread_name_prefix="dao-write")
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="dao-write-aside")
@@ -65,6 +65,10 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the threads, when they have done what they do."""
         for pool in (self._pool, self._aside):
             pool.shutdown(wait=True, cancel_futures=True)
 

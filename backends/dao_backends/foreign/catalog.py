@@ -110,7 +110,7 @@ def _vocabulary(categories: Mapping[str, Sequence[str]]) -> pa.Table:
 
 
 def _study_tables(one: OpenStudy, space: pd.Index) -> dict[str, pa.Table]:
-    features, rows = one.study.features, pa.array(one.study.rows)
+    features, rows = one.study.features, pa.array(one.rows)
     obs = {
         INDEX_COLUMN: one.obs.names.take(rows),
         SOURCE_ROW_COLUMN: rows.cast(pa.int64()),
@@ -140,7 +140,7 @@ def _dataset(
         id=study.id,
         path=path,
         organism=study.organism,
-        n_obs=len(study.rows),
+        n_obs=len(one.rows),
         n_measured=tables["features.parquet"].num_rows,
         matrices=matrices,
         obs=ObsInfo(file("obs.parquet"), "", dict(one.obs.columns)),

@@ -83,6 +83,7 @@ class ForeignFiles:
         plan = make_plan(job, [one.study for one in found], features, None)
         found = [replace(one, study=s) for one, s in zip(found, plan.studies, strict=True)]
         self._studies = {s.id: s for s in plan.studies}
+        self._rows = {one.study.id: one.rows for one in found}
         self._targets = {s.id: s.features.targets(plan.space(s)) for s in plan.studies}
         self._n_vars = {s.id: len(plan.space(s)) for s in plan.studies}
         infos: dict[str, dict[str, Any]] = {}
@@ -97,8 +98,8 @@ class ForeignFiles:
 
     def _look(self, source: Source, job: Job) -> OpenStudy:
         opened = open_source(source, self._files)
-        study, obs = inspect_opened(source, opened, job)
-        return OpenStudy(study, opened, obs)
+        study, obs, rows = inspect_opened(source, opened, job)
+        return OpenStudy(study, opened, obs, rows)
 
     def manifest(self) -> Manifest:
         """Return what a store of these files would hold."""
@@ -169,7 +170,8 @@ class ForeignFiles:
         matrix = opened.x if name == "X" else opened.matrix(name)
         where = f"{name} of {study.source.label}"
         matrix = by_rows(matrix, where, self._memory // _CSC_SHARE, self._scratch)
-        return align(name, matrix, study, self._targets[dataset], self._n_vars[dataset])
+        rows, targets = self._rows[dataset], self._targets[dataset]
+        return align(name, matrix, study, rows, targets, self._n_vars[dataset])
 
 
 def _stamp(source: Source) -> Stamp:

@@ -39,11 +39,14 @@ class OpenStudy:
     ----------
     obs
         In source order.
+    rows
+        Source rows in the order of the store.
     """
 
     study: Study
     opened: OpenSource
     obs: ObsTable
+    rows: NDArray[np.int64]
 
 
 def by_rows(matrix: SourceMatrix, where: str, memory: int, scratch: Scratch) -> SourceMatrix:
@@ -69,7 +72,12 @@ def by_rows(matrix: SourceMatrix, where: str, memory: int, scratch: Scratch) -> 
 
 
 def align(
-    name: str, matrix: SourceMatrix, study: Study, targets: NDArray[np.int64], n_vars: int
+    name: str,
+    matrix: SourceMatrix,
+    study: Study,
+    rows: NDArray[np.int64],
+    targets: NDArray[np.int64],
+    n_vars: int,
 ) -> AlignedMatrix:
     """Return a matrix of a study over its feature space; its dtype is still that of the source.
 
@@ -92,7 +100,7 @@ def align(
     plain = plain_dtype(matrix.dtype)
     summed = bool(len(repeated_targets(narrow)))
     arrangement = Arrangement(narrow, n_vars, plain, summed=summed)
-    return AlignedMatrix(matrix, study.rows, arrangement, plain, dense)
+    return AlignedMatrix(matrix, rows, arrangement, plain, dense)
 
 
 def describe(matrix: AlignedMatrix, scratch: Scratch) -> tuple[AlignedMatrix, MatrixInfo]:

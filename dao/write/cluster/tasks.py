@@ -1,0 +1,236 @@
+"""The tasks of writing: a dataset whole; or its tables, its rows in sorted runs, its shards.
+
+A large matrix is shuffled as on one machine (`dao.write.spool`), but several workers make the
+sorted runs, and several read them: each encodes some shards, whose rows it finds in all runs.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dao.format.encodings import ValueRange, index_dtype
+from dao.write.cluster.site import Reference
+from dao.write.dataset import (
+    Assignment,
+    Beside,
+    Written,
+    destinations,
+    matrix_job,
+    ordered_obs,
+    source_matrix,
+    write_beside,
+    write_dataset,
+)
+from dao.write.encode import encode_pointers, encode_rows
+from dao.write.matrices import MatrixJob, fill, open_spool
+from dao.write.opened import open_source
+from dao.write.runs import Run, load_windows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from dao.write.cluster.attempt import Place
+    from dao.write.layout import MatrixLayout
+    from dao.write.window import Window
+
+__all__ = [
+    "Begun",
+    "Collected",
+    "Given",
+    "Outlined",
+    "begin",
+    "collect",
+    "encode",
+    "outline",
+    "whole",
+]
+
+
+@dataclass(frozen=True)
+class Given:
+    """A study and its feature space, each in a file."""
+
+    assignment: Reference[Assignment]
+    space: Reference[Any]
+
+    def get(self) -> Assignment:
+        """Return what is to be written."""
+        return replace(self.assignment.get(), space=self.space.get())
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A dataset whose matrices are still to be written.
+
+    Attributes
+    ----------
+    places
+        File with the place in the store of each source row.
+    ranges
+        Matrix -> ranges of lines of the source, and the elements in each.
+    """
+
+    beside: Beside
+    places: Path
+    jobs: Reference[dict[str, MatrixJob]]
+    ranges: Mapping[str, Sequence[tuple[range, int]]]
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A `Run` in files: that of its rows, and a table of its places and of what is before each."""
+
+    rows: Path
+    table: Path
+    columns_at: int
+    values_at: int
+    dtype: np.dtype[Any]
+
+    def open(self, stack: ExitStack) -> Run:
+        """Return the run, open for reading."""
+        handle = os.open(self.rows, os.O_RDONLY)
+        stack.callback(os.close, handle)
+        before, places = np.load(self.table, mmap_mode="r")
+        return Run(handle, places[:-1], before, self.columns_at, self.values_at, self.dtype)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Rows of a range of a source, in sorted runs."""
+
+    runs: tuple[StoredRun, ...]
+    range: ValueRange
+
+
+@dataclass(frozen=True)
+class Outlined:
+    """A matrix whose shards can be written.
+
+    Attributes
+    ----------
+    indptr
+        File with the elements before each row.
+    sizes
+        Of the shards that are there.
+    """
+
+    layout: MatrixLayout
+    range: ValueRange
+    nnz: int
+    indptr: Path
+    sizes: Mapping[str, list[int]]
+
+
+def whole(place: Place, given: Given | Assignment) -> Written:
+    """Write a dataset."""
+    assignment = given if isinstance(given, Assignment) else given.get()
+    return write_dataset(assignment, place.store, place.shop, place.advance)
+
+
+def begin(place: Place, given: Given, n_elements: int) -> Begun:
+    """Write the tables of a dataset; cut its matrices into ranges of about so many elements."""
+    assignment = given.get()
+    with ExitStack() as stack:
+        opened = open_source(assignment.study.source, stack)
+        obs, rows = ordered_obs(assignment, opened)
+        np.save(place.kept / "places.npy", destinations(assignment, rows))
+        beside = write_beside(assignment, place.store, opened, obs, rows)
+        jobs, ranges = {}, {}
+        for name in assignment.matrices:
+            matrix = source_matrix(opened, name)
+            jobs[name] = matrix_job(assignment, name, matrix)
+            before = matrix.boundaries
+            ranges[name] = [
+                (range(a, b), int(before[b] - before[a])) for a, b in matrix.ranges(n_elements)
+            ]
+    return Begun(beside, place.kept / "places.npy", Reference.to(jobs, place.kept), ranges)
+
+
+def collect(place: Place, given: Given, begun: Begun, name: str, lines: range) -> Collected:
+    """Read a range of a matrix into sorted runs."""
+    study, job = given.assignment.get().study, begun.jobs.get()[name]
+    places = np.load(begun.places, mmap_mode="r")
+    rows = place.kept / "rows"
+    with ExitStack() as stack:
+        matrix = source_matrix(open_source(study.source, stack), name)
+        n_elements = int(matrix.boundaries[lines.stop] - matrix.boundaries[lines.start])
+        spool = stack.enter_context(open_spool(job, n_elements, place.shop, place.kept, rows))
+        fill(spool, matrix, job, places, place.shop, place.advance, lines)
+        spool.spill()
+        runs = tuple(
+            _stored(run, rows, place.kept / f"{i}.npy") for i, run in enumerate(spool.runs)
+        )
+    return Collected(runs, spool.range)
+
+
+def _stored(run: Run, rows: Path, table: Path) -> StoredRun:
+    np.save(table, np.stack([run.before, np.append(run.places, -1)]))
+    return StoredRun(rows, table, run.columns_at, run.values_at, run.dtype)
+
+
+def outline(place: Place, begun: Begun, name: str, collected: Sequence[Collected]) -> Outlined:
+    """Decide how a matrix is stored, and write what is not a shard of its rows."""
+    job, values = begun.jobs.get()[name], ValueRange()
+    indptr = np.zeros(job.shape[0] + 1, np.int64)
+    with ExitStack() as stack:
+        for part in collected:
+            values |= part.range
+            for run in (stored.open(stack) for stored in part.runs):
+                indptr[np.asarray(run.places) + 1] += np.diff(run.before)
+    np.cumsum(indptr, out=indptr)
+    np.save(place.kept / "indptr.npy", indptr)
+    layout = job.layout(values, int(indptr[-1]))
+    layout.create(place.store)
+    sizes = encode_pointers(place.store, layout, indptr, place.shop.workers)
+    return Outlined(layout, values, int(indptr[-1]), place.kept / "indptr.npy", sizes)
+
+
+def encode(
+    place: Place,
+    begun: Begun,
+    name: str,
+    outlined: Outlined,
+    runs: Sequence[StoredRun],
+    shards: range,
+) -> dict[str, list[int]]:
+    """Write some shards of a matrix; return their sizes."""
+    indptr = np.load(outlined.indptr, mmap_mode="r")
+    with ExitStack() as stack:
+        rows = _Rows(begun.jobs.get()[name], [run.open(stack) for run in runs], place)
+        workers = place.shop.workers
+        return encode_rows(place.store, outlined.layout, rows, indptr, workers, shards)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of a matrix that lie in runs."""
+
+    job: MatrixJob
+    runs: Sequence[Run]
+    place: Place
+
+    def windows(
+        self, firsts: NDArray[np.int64], stops: NDArray[np.int64], indptr: NDArray[np.int64]
+    ) -> Iterator[tuple[Window, range]]:
+        shop, n_vars = self.place.shop, self.job.shape[1]
+        for found in load_windows(
+            self.runs,
+            shop.arena,
+            shop.workers,
+            firsts,
+            stops,
+            indptr,
+            column_dtype=index_dtype(n_vars),
+            n_vars=n_vars,
+            in_parts=self.job.in_parts,
+        ):
+            self.place.advance(0)
+            yield found
