@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dao.column import Column
     from dao.store import Store
 
-__all__ = ["Description", "at_a_glance", "describe"]
+__all__ = ["Description", "at_a_glance", "column_summary", "describe", "widths"]
 
 _SHOWN = 3
 
@@ -65,7 +65,7 @@ class Description:
 
 def at_a_glance(store: Store) -> str:
     """Return a selection in a few lines, without reading anything."""
-    spaces = ", ".join(f"{o} ({n:,} features)" for o, n in _widths(store).items())
+    spaces = ", ".join(f"{o} ({n:,} features)" for o, n in widths(store).items())
     of_all = "" if store.n_obs == store.manifest.n_obs else f" of {store.manifest.n_obs:,}"
     return (
         f"Store {store.path!r}: {store.n_obs:,}{of_all} cells in {len(store.datasets)} datasets\n"
@@ -82,7 +82,7 @@ def describe(store: Store) -> Description:
     datasets = store.selected_datasets
     return Description(
         n_obs=store.n_obs,
-        n_vars=_widths(store),
+        n_vars=widths(store),
         datasets=pd.DataFrame(
             {
                 "organism": [d.organism for d in datasets],
@@ -91,21 +91,22 @@ def describe(store: Store) -> Description:
             index=pd.Index([d.id for d in datasets], dtype=object, name="dataset"),
         ),
         columns=pd.DataFrame(
-            [_column(name, store.obs_column(name)) for name in store.obs_columns],
+            [column_summary(name, store.obs_column(name)) for name in store.obs_columns],
             columns=["kind", "missing", "distinct", "values"],
             index=pd.Index(store.obs_columns, dtype=object, name="column"),
         ),
     )
 
 
-def _widths(store: Store) -> dict[str, int]:
+def widths(store: Store) -> dict[str, int]:
     """Return organism -> selected features."""
     if store.chosen_features is not None:
         return dict.fromkeys(store.organisms, len(store.chosen_features))
     return {o: store.manifest.space(o).n_vars for o in store.organisms}
 
 
-def _column(name: str, column: Column) -> dict[str, Any]:
+def column_summary(name: str, column: Column) -> dict[str, Any]:
+    """Return a row of `Description.columns`."""
     missing = int(column.missing.sum())
     kind = column.info.kind if column.info.kind != "other" else column.info.dtype
     if column.info.kind in {"int", "float", "other"}:

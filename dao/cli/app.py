@@ -11,6 +11,7 @@ import click
 
 from dao.cli.commands import demo, history, info, remove, validate
 from dao.cli.compact import compact
+from dao.cli.report import report
 from dao.cli.write import write
 from dao.errors import DaoError, DaoWarning
 
@@ -61,7 +62,7 @@ def main(debug: bool) -> None:  # noqa: FBT001 - for the group, which reads it a
     """  # noqa: D301 - click takes the backspace for "do not rewrap"
 
 
-for command in (write, info, history, remove, compact, validate, demo):
+for command in (write, info, report, history, remove, compact, validate, demo):
     main.add_command(command)
 
 
