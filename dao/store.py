@@ -11,7 +11,7 @@ import numpy as np
 from dao.choose.algebra import combined, complement
 from dao.choose.conditions import conditions
 from dao.choose.counts import cross_counts, value_counts
-from dao.choose.describe import at_a_glance, describe
+from dao.choose.describe import as_glance, at_a_glance, describe
 from dao.choose.draw import draw
 from dao.choose.filters import filtered
 from dao.choose.positions import positions_of
@@ -130,6 +130,9 @@ class Store(View):
     def __repr__(self) -> str:
         """Return a short description."""
         return at_a_glance(self)
+
+    def _repr_html_(self) -> str:
+        return as_glance(self).html
 
     # --- choosing -----------------------------------------------------------------------------
 

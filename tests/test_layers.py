@@ -38,6 +38,7 @@ MAY_IMPORT_FRAMEWORKS = {
     "cli/training.py",
     "integrations/lightning.py",
     "integrations/loader.py",
+    "integrations/monitor.py",
     "integrations/scvi.py",
     "integrations/scvi_fields.py",
 }

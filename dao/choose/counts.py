@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from dao.notebook import table_html
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -27,7 +29,7 @@ class Counts(pd.Series):
         return pd.Series
 
     def _repr_html_(self) -> str:
-        return str(self.to_frame().to_html(max_rows=60))
+        return table_html(self.to_frame())
 
 
 def value_counts(name: str, column: Column) -> Counts:

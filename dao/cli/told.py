@@ -83,9 +83,8 @@ def trained(to: Console, fits: Mapping[str, Fit], comparison: Comparison) -> Non
     for (name, fit), accuracy in zip(fits.items(), accuracies, strict=True):
         cells = [name, f"{accuracy:.3f}", f"{fit.n_obs / fit.seconds:,.0f}", "", ""]
         if fit.stats is not None:
-            waiting = fit.stats.waited_seconds / max(fit.stats.seconds, 1e-9)
             cells[2] = f"{fit.stats.cells_per_second:,.0f}"
-            cells[3:] = [f"{waiting:.0%}", format_bytes(fit.stats.bytes_read)]
+            cells[3:] = [f"{fit.stats.waiting:.0%}", format_bytes(fit.stats.bytes_read)]
         rows.add_row(*cells)
     to.print(Padding(rows, (0, 0, 0, 2), expand=False))
 
