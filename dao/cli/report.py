@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dao.cli.command import PATH, StoreCommand
+from dao.cli.result import json_option
+
 if TYPE_CHECKING:
     from dao.report import Page
 
@@ -17,16 +20,19 @@ __all__ = ["report"]
 EXIT_DAMAGED = 1
 
 
-@click.command(short_help="Write a page about the cells of a store.")
-@click.argument("store", metavar="STORE")
-@click.option("-o", "--output", metavar="FILE", help="The page; STORE.html here if not given.")
+@click.command(cls=StoreCommand, short_help="Write a page about the cells of a store.")
+@click.argument("store", metavar="STORE", type=PATH)
+@click.option(
+    "-o", "--output", metavar="FILE", type=PATH, help="The page; STORE.html here if not given."
+)
 @click.option("--where", metavar="EXPRESSION", help="Only of the cells that meet it.")
-@click.option("--backend", metavar="NAME", default="auto", show_default=True, help="What reads it.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts, write no page.")
+@click.option("--backend", metavar="NAME", default="auto", show_default=True, help="What reads.")
+@json_option
 def report(store: str, output: str | None, where: str | None, backend: str, as_json: bool) -> None:  # noqa: FBT001
     """Write one HTML page that shows what there is to train on, and what looks odd.
 
-    Exits with 1 if something could not be read. Needs: pip install 'dao-store[report]'.
+    With --json no page is written. Exits with 1 if something could not be read. Needs:
+    pip install 'dao-store[report]'.
 
     \b
     Example:
