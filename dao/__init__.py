@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dao import errors, integrations, samplers, testing, transforms
     from dao.batches.generator import Generator
     from dao.batches.interleave import interleave
+    from dao.batches.progress import progress
     from dao.choose.saved import load_selection
     from dao.features.reference import Features
     from dao.format.declared import ObsColumn
@@ -41,6 +42,7 @@ __all__ = [
     "interleave",
     "load_selection",
     "load_store",
+    "progress",
     "read_recipe",
     "samplers",
     "testing",
@@ -61,6 +63,7 @@ _HOME = {
     "descendants": "dao.where.branch",
     "load_selection": "dao.choose.saved",
     "load_store": "dao.load",
+    "progress": "dao.batches.progress",
     "read_recipe": "dao.recipe",
     "validate_store": "dao.validate",
     "write_store": "dao.write.store",

@@ -11,7 +11,7 @@ import numpy as np
 from dao.choose.algebra import combined, complement
 from dao.choose.conditions import conditions
 from dao.choose.counts import cross_counts, value_counts
-from dao.choose.describe import at_a_glance, describe
+from dao.choose.describe import as_glance, at_a_glance, describe
 from dao.choose.draw import draw
 from dao.choose.filters import filtered
 from dao.choose.positions import positions_of
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from dao.batches.torch_rows import TorchRows
     from dao.choose.counts import Counts
     from dao.choose.describe import Description
+    from dao.report import Page
     from dao.samplers import Sampler
     from dao.validate import Report
 
@@ -129,6 +130,9 @@ class Store(View):
     def __repr__(self) -> str:
         """Return a short description."""
         return at_a_glance(self)
+
+    def _repr_html_(self) -> str:
+        return as_glance(self).html
 
     # --- choosing -----------------------------------------------------------------------------
 
@@ -396,6 +400,39 @@ class Store(View):
     def describe(self) -> Description:
         """Return a summary of the selected datasets and obs columns."""
         return describe(self)
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> Page:
+        """Return a page about the selection: what there is to train on, and what looks odd.
+
+        Datasets, cells by column and by two columns, features that studies share, counts per cell,
+        bytes on disk, and how well and how fast the default generator streams, by a run of two
+        seconds. Long lists are cut and large studies sampled; the page says where. Notebooks show
+        it.
+
+        Parameters
+        ----------
+        path
+            Where to write it, as one HTML file that loads nothing; None to only return it.
+
+        Raises
+        ------
+        dao.errors.MissingExtraError
+            If matplotlib or jinja2 is not installed and the page is drawn.
+        dao.errors.StorageError
+            If the file system refuses.
+
+        Examples
+        --------
+        >>> page = store.subset(cell_type="B cell").report()
+        >>> page.facts.n_obs, [d.id for d in page.facts.datasets]
+        (100, ['blood', 'gut'])
+        """
+        from dao.report import Page, gather
+
+        page = Page(gather(self))
+        if path is not None:
+            page.save(path)
+        return page
 
     def add_ontology(self, column: str, file: str | os.PathLike[str]) -> Store:
         """Give an obs column an ontology, for `dao.descendants`, and return the store with it.

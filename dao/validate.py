@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dao.backend import DenseRows, SparseRows, find_backend
+from dao.bars import bar
 from dao.errors import ArgumentError, CorruptStoreError, DaoError, FormatVersionError
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
 from dao.generations import generation_path, kept_generations, read_manifest
@@ -78,7 +79,11 @@ class Report:
 
 
 def validate_store(
-    path: str | os.PathLike[str], *, repair: bool = False, old_generations: bool = False
+    path: str | os.PathLike[str],
+    *,
+    repair: bool = False,
+    old_generations: bool = False,
+    progress: bool = True,
 ) -> Report:
     """Check structure, checksums and every invariant of the format.
 
@@ -91,6 +96,8 @@ def validate_store(
     old_generations
         With ``repair``: remove what only earlier generations need, too. Those that a reader on this
         machine has open stay.
+    progress
+        Show a progress bar on a terminal.
 
     Returns
     -------
@@ -124,7 +131,7 @@ def validate_store(
     tidied = tidy(root, manifest, repair=repair, old_generations=old_generations)
     report.garbage, report.older, report.removed = tidied
     seen: set[str] = set()
-    _check_generation(reader, root, report, seen)
+    _check_generation(reader, root, report, seen, progress=progress)
     reader.close()
     for generation in {*kept_generations(root), manifest.generation}:
         report.n_files += 1
@@ -138,22 +145,27 @@ def validate_store(
         else:
             options = {"generation": generation}
             reader = find_backend("zarr").open(str(root), memory=1 << 30, options=options)
-            _check_generation(reader, root, report, seen)
+            _check_generation(reader, root, report, seen, progress=progress)
             reader.close()
     return report
 
 
-def _check_generation(reader: Reader, root: Path, report: Report, seen: set[str]) -> None:
+def _check_generation(
+    reader: Reader, root: Path, report: Report, seen: set[str], *, progress: bool
+) -> None:
     """Check what was not seen yet of a generation."""
     manifest = reader.manifest()
     _check_tables(reader, manifest, report, seen)
-    for dataset in manifest.datasets:
-        if dataset.path in seen:
-            continue
-        seen.add(dataset.path)
-        _check_dataset_tables(reader, root, dataset, report)
-        for name, matrix in dataset.matrices.items():
-            _attempt(report, _check_matrix, reader, root, dataset, name, matrix, report)
+    fresh = [d for d in manifest.datasets if d.path not in seen]
+    seen |= {d.path for d in fresh}
+    n_rows = sum(matrix.shape[0] for d in fresh for matrix in d.matrices.values())
+    with bar(f"generation {manifest.generation}", n_rows, "rows", show=progress) as advance:
+        for dataset in fresh:
+            _check_dataset_tables(reader, root, dataset, report)
+            for name, matrix in dataset.matrices.items():
+                _attempt(
+                    report, _check_matrix, reader, root, dataset, name, matrix, report, advance
+                )
 
 
 def _check_tables(reader: Reader, manifest: Manifest, report: Report, seen: set[str]) -> None:
@@ -234,7 +246,13 @@ def _check_measured(table: Any, dataset: DatasetInfo, n_vars: int) -> str | None
 
 
 def _check_matrix(
-    reader: Reader, root: Path, dataset: DatasetInfo, name: str, matrix: MatrixInfo, report: Report
+    reader: Reader,
+    root: Path,
+    dataset: DatasetInfo,
+    name: str,
+    matrix: MatrixInfo,
+    report: Report,
+    advance: Callable[[int], None],
 ) -> None:
     where = f"{dataset.path}/{name}"
     _check_element(root / where, matrix)
@@ -246,6 +264,7 @@ def _check_matrix(
         rows = np.arange(start, min(start + step, matrix.shape[0]))
         got = reader.rows(dataset.id, name, rows)
         report.n_values += _check_rows(got, where)
+        advance(len(rows))
     report.n_files += sum(1 + len(a.shard_sizes) for a in matrix.arrays.values())
     if not matrix.shape[0]:
         reader.rows(dataset.id, name, np.empty(0, np.int64))

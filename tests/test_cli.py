@@ -376,7 +376,7 @@ def test_damage_is_exit_code_1(store: Path) -> None:
     assert "blood/X/data" in content["problems"][0]
 
 
-@pytest.mark.parametrize("command", [(), ("write",), ("info",), ("validate",), ("demo",)])
+@pytest.mark.parametrize("command", [(), *((name,) for name in main.commands)])
 def test_help_has_an_example(command: tuple[str, ...]) -> None:
     """Every help text shows how the command is called."""
     result = run(*command, "--help")
@@ -456,3 +456,155 @@ def test_demo_without_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     result = run("demo")
     assert result.exit_code == 2
     assert "pip install 'dao-store[demo]'" in result.stderr
+
+
+def test_append_is_a_command(tmp_path: Path, files: list[str]) -> None:
+    """`dao append` does what `dao write --append` does, with all its options but those of modes."""
+    path = tmp_path / "s.dao"
+    assert run("write", files[0], path).exit_code == 0
+    added = run("append", f"colon={files[1]}", path, "--seed", "7")
+    assert "100 cells in 2 datasets (50 in 1 dataset added)" in added.stdout
+    assert [d.seed for d in dao.load_store(path).manifest.datasets] == [0, 7]
+    assert "No such option" in run("append", files[1], path, "--overwrite").stderr
+
+
+def test_changes_as_json(tmp_path: Path, files: list[str]) -> None:
+    """write, append, remove and compact tell scripts what the store is now."""
+    path = tmp_path / "s.dao"
+    planned = json.loads(run("write", *files, path, "--dry-run", "--json").stdout)
+    assert planned["mode"] == "create"
+    assert [(d["id"], d["n_obs"], d["matching"]["by_id"]) for d in planned["datasets"]] == [
+        ("blood", 50, 40),
+        ("gut", 50, 40),
+    ]
+    assert not path.exists()
+    steps = [
+        (("write", files[0], path), 1, ["blood"]),
+        (("append", files[1], path), 2, ["blood", "gut"]),
+        (("compact", path, "--merge", "both=blood,gut"), 3, ["both"]),
+        (("append", files[1], path), 4, ["both", "gut"]),
+        (("remove", path, "both"), 5, ["gut"]),
+    ]
+    for arguments, generation, datasets in steps:
+        result = run(*arguments, "--json")
+        assert result.exit_code == 0, result.output
+        content = json.loads(result.stdout)
+        assert (content["generation"], content["datasets"]) == (generation, datasets)
+        assert content["n_obs"] == 50 * (2 if "both" in datasets else 1) + 50 * (len(datasets) - 1)
+    history = json.loads(run("history", path, "--json").stdout)
+    assert [h["generation"] for h in history] == [1, 2, 3, 4, 5]
+
+
+def test_export(tmp_path: Path, store: Path) -> None:
+    """Cells that were chosen become a file that anndata reads; a file that exists stays."""
+    out = tmp_path / "b.h5ad"
+    result = run("export", store, out, "--where", "cell_type == 'B'")
+    assert result.exit_code == 0, result.output
+    expected = dao.load_store(store).subset(cell_type="B").to_anndata()
+    found = ad.read_h5ad(out)
+    assert f"{found.n_obs} cells, 40 features" in result.stdout
+    np.testing.assert_array_equal(found.X.toarray(), expected.X.toarray())
+    assert list(found.obs_names) == list(expected.obs_names)
+    again = run("export", store, out)
+    assert again.exit_code == 2
+    assert "--overwrite" in again.stderr
+    assert run("export", store, out, "--overwrite", "--organism", "human").exit_code == 0
+    assert ad.read_h5ad(out).n_obs == 100
+    assert "ends in .h5ad" in run("export", store, tmp_path / "b.csv").stderr
+    assert "Name another file" in run("export", store, tmp_path / "no" / "b.h5ad").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "following"),
+    [
+        (("info", "no.dao"), "dao write --help"),
+        (("remove", "s.dao", "lung"), "dao info s.dao"),
+        (("report", "s.dao", "--where", "cell_typ == 'B'", "--json"), "dao info s.dao"),
+        (("export", "s.dao", "x.h5ad", "--where", "cell_type == 'C'"), "dao info s.dao"),
+        (("export", "s.dao", "x.h5ad"), "dao validate s.dao"),
+        (("compact", "s.dao", "--memory", "lots"), "dao compact --help"),
+        (("write", "blood.h5ad", "s.dao"), "--append"),
+    ],
+)
+def test_errors_say_what_to_run_next(
+    tmp_path: Path,
+    store: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    following: str,
+) -> None:
+    """The last line of an error is a command, or the message has the option to add."""
+    monkeypatch.chdir(tmp_path)
+    damage(store)
+    result = run(*arguments)
+    assert result.exit_code == 2
+    last = result.stderr.splitlines()[-1]
+    assert following in last
+    assert last.startswith("Next:  dao ") or following.startswith("--")
+    assert not (tmp_path / "x.h5ad").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("dao va", ["validate"]),
+        ("dao info --j", ["--json"]),
+        ("dao remove s.dao b", ["blood"]),
+        ("dao compact s.dao ", ["blood", "colon"]),
+        ("dao remove no.dao b", []),
+        ("dao write x s.dao --profile f", ["fast"]),
+    ],
+)
+def test_shells_complete(
+    tmp_path: Path,
+    store: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+    expected: list[str],
+) -> None:
+    """Commands, options, values and ids of datasets are completed, by click's own means."""
+    from click.shell_completion import ShellComplete
+
+    monkeypatch.chdir(tmp_path)
+    *done, incomplete = words.split(" ")[1:]
+    found = ShellComplete(main, {}, "dao", "_DAO_COMPLETE").get_completions(done, incomplete)
+    assert [item.value for item in found] == expected
+
+
+def test_completion_is_switched_on_as_documented(tmp_path: Path) -> None:
+    """What docs/cli.md says to evaluate is a script of the shell."""
+    code = "from dao.cli import main; main(prog_name='dao')"
+    for shell, word in (
+        ("bash", "complete -o nosort"),
+        ("zsh", "#compdef dao"),
+        ("fish", "complete --no-files"),
+    ):
+        env = {**os.environ, "_DAO_COMPLETE": f"{shell}_source"}
+        result = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=env
+        )
+        if result.returncode == 0:  # click asks bash for its version
+            assert word in result.stdout
+
+
+def test_a_bar_tells_rate_and_time_left(store: Path) -> None:
+    """On a terminal `dao validate` and `dao write` show how fast they are; never on stdout."""
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    command = [*PROGRAM, "validate", str(store)]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, check=True, env=env)
+    os.close(theirs)
+    shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert "generation 1" in shown
+    assert "rows/s" in shown
+    assert b"generation" not in result.stdout
+
+
+def test_as_a_module(store: Path) -> None:
+    """`python -m dao` is the same program."""
+    command = [sys.executable, "-m", "dao", "info", str(store), "--json"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout)["n_obs"] == 100
+    asked = subprocess.run([*command[:3], "--help"], capture_output=True, text=True, check=True)
+    assert asked.stdout.startswith("Usage: dao ")

@@ -37,7 +37,11 @@ def test_missing_framework(extra: str, write: Callable[..., dao.Store], make_stu
 
 @pytest.mark.parametrize(
     ("name", "package", "extra"),
-    [("LightningStore", "lightning", "lightning"), ("ScviStore", "scvi", "scvi")],
+    [
+        ("LightningStore", "lightning", "lightning"),
+        ("LoaderMonitor", "lightning", "lightning"),
+        ("ScviStore", "scvi", "scvi"),
+    ],
 )
 def test_missing_integration(name: str, package: str, extra: str) -> None:
     """Without the other library its integration says which extra is needed."""

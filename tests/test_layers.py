@@ -38,6 +38,7 @@ MAY_IMPORT_FRAMEWORKS = {
     "cli/training.py",
     "integrations/lightning.py",
     "integrations/loader.py",
+    "integrations/monitor.py",
     "integrations/scvi.py",
     "integrations/scvi_fields.py",
 }
@@ -93,7 +94,7 @@ def test_the_format_does_no_input_or_output() -> None:
 def test_nothing_imports_the_command_line() -> None:
     """The command line uses the library, not the other way round."""
     for path in [*modules(DAO), *modules(ROOT / "backends")]:
-        if path.parent != DAO / "cli":
+        if path.parent != DAO / "cli" and path != DAO / "__main__.py":
             assert not {n for n in imported(path) if n.startswith("dao.cli")}, path
 
 

@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 
 import dao
@@ -301,3 +303,30 @@ def test_two_processes_share_an_epoch_and_resume(store: dao.Store, tmp_path: Pat
     for rank in ranks:
         assert len(rank["whole"]) == 10
         assert rank["rest"] == rank["whole"][3:]
+
+
+@pytest.mark.once
+def test_a_monitor_logs_who_waits(store: dao.Store, tmp_path: Path, make_data: Make) -> None:
+    """A real logger gets cells per second and the share of waiting; a slow model waits little."""
+
+    class Slow(Classifier):
+        def training_step(self, batch: dict[str, Any], number: int) -> Any:
+            time.sleep(0.05)
+            return super().training_step(batch, number)
+
+    monitor = dao.integrations.LoaderMonitor()
+    logger = lightning.loggers.CSVLogger(tmp_path)
+    trainer = lightning.Trainer(
+        max_epochs=2,
+        callbacks=[monitor],
+        enable_checkpointing=False,
+        log_every_n_steps=1,
+        **{**QUIET, "logger": logger},
+    )
+    trainer.fit(Slow(store.n_vars), make_data())
+    assert (monitor.stats.n_obs, monitor.stats.n_batches) == (100, 5)
+    assert monitor.stats.waiting < 0.5
+    assert trainer.callback_metrics["dao/waiting"] == pytest.approx(monitor.stats.waiting)
+    logged = pd.read_csv(f"{logger.log_dir}/metrics.csv")["dao/cells_per_second"].dropna()
+    assert len(logged) == 10
+    assert 0 < logged.iloc[-1] < 24 / 0.05

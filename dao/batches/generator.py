@@ -16,6 +16,7 @@ from dao.batches.batch import ArrayBatch, batches, to_numpy
 from dao.batches.budget import Budget
 from dao.batches.course import Course
 from dao.batches.explain import explain
+from dao.batches.glance import glance
 from dao.batches.prefetch import Prefetcher
 from dao.batches.share import found_share
 from dao.batches.state import course_of, fingerprint, state_of
@@ -45,7 +46,7 @@ __all__ = ["Generator"]
 Convert = Callable[[ArrayBatch], Any]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Generator:
     """Streams batches of a selection; every ``iter`` is the next epoch.
 
@@ -94,6 +95,13 @@ class Generator:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return self.iterate(to_numpy, self.begin())
+
+    def __repr__(self) -> str:
+        """Return a short description."""
+        return str(glance(self))
+
+    def _repr_html_(self) -> str:
+        return glance(self).html
 
     def __getstate__(self) -> dict[str, Any]:
         # In a spawned process there is no process group to ask; and plans cannot be pickled.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dao.backend import missing_extra
+from dao.batches.glance import Glanced
 from dao.batches.numeric import numeric_obs
 from dao.errors import ArgumentError
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["JaxBatches", "to_jax"]
 
 
-class JaxBatches:
+class JaxBatches(Glanced):
     """An iterable of whole batches; every ``iter`` is the next epoch.
 
     X is a ``jax.Array``, or a ``jax.experimental.sparse.BCSR`` for ``x_format="csr"``; obs a dict

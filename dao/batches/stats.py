@@ -47,11 +47,16 @@ class Stats:
         """Cells handed out per second, the consumer's own time included."""
         return self.n_obs / self.seconds if self.seconds else 0.0
 
+    @property
+    def waiting(self) -> float:
+        """Share of the time that the consumer waited for data, from 0 to 1."""
+        return self.waited_seconds / self.seconds if self.seconds else 0.0
+
     def __str__(self) -> str:
-        share = 100 * self.waited_seconds / self.seconds if self.seconds else 0.0
         text = (
             f"{self.n_obs:,} cells in {self.seconds:.1f} s: {self.cells_per_second:,.0f} cells/s, "
-            f"{share:.0f} % of the time waiting for data, {format_bytes(self.bytes_read)} decoded"
+            f"{100 * self.waiting:.0f} % of the time waiting for data, "
+            f"{format_bytes(self.bytes_read)} decoded"
         )
         if self.requests or self.cache_hits:
             text += f", {self.requests:,} requests, {self.cache_hits:,} chunks out of the cache"

@@ -10,6 +10,7 @@ import numpy as np
 
 from dao.backend import missing_extra
 from dao.batches.ahead import look_ahead
+from dao.batches.glance import Glanced
 from dao.batches.numeric import numeric_obs
 from dao.batches.share import Share
 from dao.batches.state import of_worker
@@ -37,7 +38,7 @@ __all__ = ["TorchBatches", "silence_warnings", "to_torch"]
 _MOST_WORKERS = 1024
 
 
-class TorchBatches(IterableDataset[Any]):
+class TorchBatches(Glanced, IterableDataset[Any]):
     """An iterable dataset whose items are whole batches.
 
     Use it as it is, or inside ``DataLoader(dataset, batch_size=None, num_workers=k)``: each

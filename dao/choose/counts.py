@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from dao.notebook import table_html
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
     from dao.column import Column
 
-__all__ = ["Counts", "cross_counts", "value_counts"]
+__all__ = ["Counts", "cross_counts", "occurring", "value_counts"]
 
 _NUMBERS = ({"i"}, {"u"}, {"f"})
 
@@ -27,7 +29,7 @@ class Counts(pd.Series):
         return pd.Series
 
     def _repr_html_(self) -> str:
-        return str(self.to_frame().to_html(max_rows=60))
+        return table_html(self.to_frame())
 
 
 def value_counts(name: str, column: Column) -> Counts:
@@ -40,8 +42,8 @@ def value_counts(name: str, column: Column) -> Counts:
 
 def cross_counts(name: str, column: Column, by_name: str, by: Column) -> pd.DataFrame:
     """Return a table of one row per value and one column per value of ``by``."""
-    codes, values = _occurring(column)
-    by_codes, by_values = _occurring(by)
+    codes, values = occurring(column)
+    by_codes, by_values = occurring(by)
     shape = len(values), len(by_values)
     counts = np.bincount(codes * shape[1] + by_codes, minlength=shape[0] * shape[1]).reshape(shape)
     rows, columns = _by_frequency(counts.sum(axis=1)), _by_frequency(counts.sum(axis=0))
@@ -67,8 +69,8 @@ def _coded(column: Column) -> tuple[NDArray[Any], list[Any]]:
     return filled, [*held, np.nan]
 
 
-def _occurring(column: Column) -> tuple[NDArray[Any], list[Any]]:
-    """Return codes and values as `_coded` does, without the values that no cell has."""
+def occurring(column: Column) -> tuple[NDArray[Any], list[Any]]:
+    """Return codes and the values behind them that occur; the last is NaN, for missing ones."""
     codes, values = _coded(column)
     found = np.flatnonzero(np.bincount(codes, minlength=len(values)))
     place: NDArray[Any] = np.zeros(len(values), np.intp)

@@ -10,16 +10,18 @@ import numpy as np
 import pandas as pd
 
 from dao.choose.counts import value_counts
+from dao.notebook import Glance, table_html
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from dao.column import Column
+    from dao.format.manifest import DatasetInfo
     from dao.store import Store
 
-__all__ = ["Description", "at_a_glance", "describe"]
+__all__ = ["Description", "as_glance", "at_a_glance", "column_summary", "describe", "widths"]
 
 _SHOWN = 3
 
@@ -58,20 +60,48 @@ class Description:
         return "\n\n".join([self.title, *tables])
 
     def _repr_html_(self) -> str:
-        with pd.option_context("display.max_colwidth", None):
-            tables = [t.to_html(max_rows=60) for t in (self.datasets, self.columns)]
+        tables = [table_html(t) for t in (self.datasets, self.columns)]
         return "\n".join([f"<p>{escape(self.title)}</p>", *tables])
 
 
 def at_a_glance(store: Store) -> str:
     """Return a selection in a few lines, without reading anything."""
-    spaces = ", ".join(f"{o} ({n:,} features)" for o, n in _widths(store).items())
+    spaces = ", ".join(f"{o} ({n:,} features)" for o, n in widths(store).items())
     of_all = "" if store.n_obs == store.manifest.n_obs else f" of {store.manifest.n_obs:,}"
     return (
         f"Store {store.path!r}: {store.n_obs:,}{of_all} cells in {len(store.datasets)} datasets\n"
         f"  {spaces}\n"
         f"  obs: {', '.join(map(repr, store.obs_columns)) or 'no columns'}\n"
         f"  backend {store.backend!r}, generation {store.manifest.generation}"
+    )
+
+
+def as_glance(store: Store) -> Glance:
+    """Return a selection as a notebook shows it, without reading anything."""
+    manifest = store.manifest
+    infos = [manifest.datasets[i] for i in store.selection.datasets]
+    of_all = "" if store.n_obs == manifest.n_obs else f" of {manifest.n_obs:,}"
+    several = len(store.organisms) > 1
+    one = f"store[{store.organisms[0]!r}]" if several else "store"
+    return Glance(
+        f"Store {store.path!r}",
+        {
+            "cells": f"{store.n_obs:,}{of_all} in {_counted(len(infos), 'dataset')}",
+            **{o: f"{n:,} features" for o, n in widths(store).items()},
+            "obs": _counted(len(store.obs_columns), "column"),
+            "reads": f"backend {store.backend!r}, generation {manifest.generation}",
+        },
+        {
+            _counted(len(infos), "dataset"): table_html(_dataset_table(store, infos)),
+            _counted(len(store.obs_columns), "obs column"): table_html(_column_table(store)),
+        },
+        {
+            "store.describe()": "what each column holds",
+            "store.subset(column=value)": "some of the cells",
+            f"{one}.generator(batch_size=1024)": "batches of them; also .torch(), .tensorflow()",
+            f"{one}.to_anndata()": "all of them in memory",
+            "store.report()": "a page about them",
+        },
     )
 
 
@@ -82,7 +112,7 @@ def describe(store: Store) -> Description:
     datasets = store.selected_datasets
     return Description(
         n_obs=store.n_obs,
-        n_vars=_widths(store),
+        n_vars=widths(store),
         datasets=pd.DataFrame(
             {
                 "organism": [d.organism for d in datasets],
@@ -91,21 +121,47 @@ def describe(store: Store) -> Description:
             index=pd.Index([d.id for d in datasets], dtype=object, name="dataset"),
         ),
         columns=pd.DataFrame(
-            [_column(name, store.obs_column(name)) for name in store.obs_columns],
+            [column_summary(name, store.obs_column(name)) for name in store.obs_columns],
             columns=["kind", "missing", "distinct", "values"],
             index=pd.Index(store.obs_columns, dtype=object, name="column"),
         ),
     )
 
 
-def _widths(store: Store) -> dict[str, int]:
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def _dataset_table(store: Store, infos: Sequence[DatasetInfo]) -> pd.DataFrame:
+    table = pd.DataFrame(
+        {
+            "organism": [d.organism for d in infos],
+            "cells on disk": [d.n_obs for d in infos],
+            "measured features": [d.n_measured for d in infos],
+        },
+        index=pd.Index([d.id for d in infos], dtype=object, name="dataset"),
+    )
+    if store.selection.order is None:
+        table.insert(1, "cells", store.selection.counts[store.selection.datasets])
+    return table
+
+
+def _column_table(store: Store) -> pd.DataFrame:
+    infos = [store.column_info(name) for name in store.obs_columns]
+    kinds = [i.dtype if i.kind in {"int", "float", "other"} else i.kind for i in infos]
+    index = pd.Index(store.obs_columns, dtype=object, name="column")
+    return pd.DataFrame({"kind": kinds, "may be missing": [i.nullable for i in infos]}, index)
+
+
+def widths(store: Store) -> dict[str, int]:
     """Return organism -> selected features."""
     if store.chosen_features is not None:
         return dict.fromkeys(store.organisms, len(store.chosen_features))
     return {o: store.manifest.space(o).n_vars for o in store.organisms}
 
 
-def _column(name: str, column: Column) -> dict[str, Any]:
+def column_summary(name: str, column: Column) -> dict[str, Any]:
+    """Return a row of `Description.columns`."""
     missing = int(column.missing.sum())
     kind = column.info.kind if column.info.kind != "other" else column.info.dtype
     if column.info.kind in {"int", "float", "other"}:

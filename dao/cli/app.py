@@ -11,7 +11,9 @@ import click
 
 from dao.cli.commands import demo, history, info, remove, validate
 from dao.cli.compact import compact
-from dao.cli.write import write
+from dao.cli.export import export
+from dao.cli.report import report
+from dao.cli.write import append, write
 from dao.errors import DaoError, DaoWarning
 
 if TYPE_CHECKING:
@@ -25,6 +27,10 @@ EXIT_INTERRUPTED = 130
 
 class _Commands(click.Group):
     """Shows errors of dao as one message, and an interruption as one word."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands in the order of their use, not of the alphabet."""
+        return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that the arguments name."""
@@ -40,6 +46,8 @@ class _Commands(click.Group):
                 traceback.print_exc()
             else:
                 _print_to_stderr("Error: ", "bold red", error)
+                for following in getattr(error, "__notes__", ()):
+                    _print_to_stderr("Next:  ", "bold", following)
             ctx.exit(EXIT_ERROR)
 
 
@@ -61,7 +69,12 @@ def main(debug: bool) -> None:  # noqa: FBT001 - for the group, which reads it a
     """  # noqa: D301 - click takes the backspace for "do not rewrap"
 
 
-for command in (write, info, history, remove, compact, validate, demo):
+_COMMANDS = (
+    *(write, append, remove, compact),
+    *(info, report, history, validate),
+    *(export, demo),
+)
+for command in _COMMANDS:
     main.add_command(command)
 
 

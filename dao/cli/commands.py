@@ -8,16 +8,19 @@ from pathlib import Path
 
 import click
 
+from dao.cli.command import PATH, StoreCommand, dataset_ids
+from dao.cli.result import json_option, show_result
+
 __all__ = ["demo", "history", "info", "remove", "validate"]
 
 EXIT_DAMAGED = 1
 EXIT_DISAGREES = 1
 
 
-@click.command(short_help="Show what a store holds.")
-@click.argument("store", metavar="STORE")
+@click.command(cls=StoreCommand, short_help="Show what a store holds.")
+@click.argument("store", metavar="STORE", type=PATH)
 @click.option("--features", is_flag=True, help="Show how the features of each study matched.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+@json_option
 def info(store: str, features: bool, as_json: bool) -> None:  # noqa: FBT001 - click passes by name
     """Show what a store holds: datasets, features, obs columns and history.
 
@@ -43,15 +46,15 @@ def info(store: str, features: bool, as_json: bool) -> None:  # noqa: FBT001 - c
     show(description)
 
 
-@click.command(short_help="Check every byte of a store.")
-@click.argument("store", metavar="STORE")
+@click.command(cls=StoreCommand, short_help="Check every byte of a store.")
+@click.argument("store", metavar="STORE", type=PATH)
 @click.option("--repair", is_flag=True, help="Remove what a killed writer left behind.")
 @click.option(
     "--old-generations",
     is_flag=True,
     help="With --repair: and what only earlier generations need, if none on this machine reads it.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+@json_option
 def validate(store: str, repair: bool, old_generations: bool, as_json: bool) -> None:  # noqa: FBT001
     """Read every byte of a store and check it; exit with 1 if it is damaged.
 
@@ -67,8 +70,7 @@ def validate(store: str, repair: bool, old_generations: bool, as_json: bool) -> 
     if old_generations and not repair:
         msg = "--old-generations needs --repair."
         raise click.UsageError(msg)
-    with console(stderr=True).status("reading every byte"):
-        report = dao.validate_store(store, repair=repair, old_generations=old_generations)
+    report = dao.validate_store(store, repair=repair, old_generations=old_generations)
     if as_json:
         click.echo(json.dumps({"ok": report.ok, **asdict(report)}, indent=1))
     else:
@@ -82,9 +84,9 @@ def validate(store: str, repair: bool, old_generations: bool, as_json: bool) -> 
         sys.exit(EXIT_DAMAGED)
 
 
-@click.command(short_help="Show what was committed to a store.")
-@click.argument("store", metavar="STORE")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+@click.command(cls=StoreCommand, short_help="Show what was committed to a store.")
+@click.argument("store", metavar="STORE", type=PATH)
+@json_option
 def history(store: str, as_json: bool) -> None:  # noqa: FBT001 - as above
     """Show every generation of a store: when, what was done, to which datasets.
 
@@ -106,10 +108,11 @@ def history(store: str, as_json: bool) -> None:  # noqa: FBT001 - as above
     console().print(history_table(table.to_dict("records")), end="")
 
 
-@click.command(short_help="Take datasets out of a store.")
-@click.argument("store", metavar="STORE")
-@click.argument("ids", metavar="DATASET", nargs=-1, required=True)
-def remove(store: str, ids: tuple[str, ...]) -> None:
+@click.command(cls=StoreCommand, short_help="Take datasets out of a store.")
+@click.argument("store", metavar="STORE", type=PATH)
+@click.argument("ids", metavar="DATASET...", nargs=-1, required=True, shell_complete=dataset_ids)
+@json_option
+def remove(store: str, ids: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001 - as above
     """Take datasets out of a store, as a new generation; their files stay on disk.
 
     \b
@@ -118,15 +121,16 @@ def remove(store: str, ids: tuple[str, ...]) -> None:
       dao validate atlas.dao --repair --old-generations
     """  # noqa: D301 - as above
     import dao
-    from dao.cli.terminal import console, printable
 
-    left = dao.load_store(store).remove(list(ids))
-    console().print(printable(left), soft_wrap=True, markup=False, highlight=False)
+    show_result(dao.load_store(store).remove(list(ids)), as_json=as_json)
 
 
-@click.command(short_help="Train on real cells from a store and from memory.")
+@click.command(cls=StoreCommand, short_help="Train on real cells from a store and from memory.")
 @click.option(
-    "--keep", metavar="DIR", help="Keep the files and the store there: a new or empty folder."
+    "--keep",
+    metavar="DIR",
+    type=PATH,
+    help="Keep the files and the store there: a new or empty folder.",
 )
 def demo(keep: str | None) -> None:
     """Write a store of real cells, train from it, and compare with training in memory.

@@ -6,12 +6,15 @@ from typing import Any
 
 import click
 
+from dao.cli.command import PATH, StoreCommand, dataset_ids
+from dao.cli.result import json_option, show_result
+
 __all__ = ["compact"]
 
 
-@click.command(short_help="Write datasets of a store anew.")
-@click.argument("store", metavar="STORE")
-@click.argument("ids", metavar="[DATASET]...", nargs=-1)
+@click.command(cls=StoreCommand, short_help="Write datasets of a store anew.")
+@click.argument("store", metavar="STORE", type=PATH)
+@click.argument("ids", metavar="[DATASET]...", nargs=-1, shell_complete=dataset_ids)
 @click.option(
     "--merge", multiple=True, metavar="NEW=A,B", help="Make one dataset of several; repeatable."
 )
@@ -36,8 +39,14 @@ __all__ = ["compact"]
 @click.option(
     "--memory", metavar="SIZE", default="2GiB", show_default=True, help="Memory to stay within."
 )
+@json_option
 def compact(
-    store: str, ids: tuple[str, ...], merge: tuple[str, ...], cluster_by: Any, **options: Any
+    store: str,
+    ids: tuple[str, ...],
+    merge: tuple[str, ...],
+    cluster_by: Any,
+    as_json: bool,  # noqa: FBT001 - click passes by name
+    **options: Any,
 ) -> None:
     """Write datasets of a store anew, as a new generation: all, those named, or several as one.
 
@@ -47,7 +56,6 @@ def compact(
       dao compact atlas.dao --merge pilot=run1,run2,run3
     """  # noqa: D301 - click takes the backspace for "do not rewrap"
     import dao
-    from dao.cli.terminal import console, printable
 
     merged = {}
     for text in merge:
@@ -59,4 +67,4 @@ def compact(
     new_store = dao.load_store(store).compact(
         merged or None, ids=ids or None, cluster_by=cluster_by or None, **options
     )
-    console().print(printable(new_store), soft_wrap=True, markup=False, highlight=False)
+    show_result(new_store, as_json=as_json)

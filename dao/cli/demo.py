@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dao.backend import missing_extra
-from dao.cli import report
+from dao.cli import told
 from dao.cli.terminal import console
 from dao.errors import ArgumentError, StorageError
 
@@ -90,7 +90,7 @@ def run_demo(keep: Path | None = None) -> Comparison:
         else:
             folder = _empty_folder(keep)
         comparison = _run(folder, to)
-    report.next_steps(to, keep)
+    told.next_steps(to, keep)
     return comparison
 
 
@@ -98,9 +98,9 @@ def _run(folder: Path, to: Console) -> Comparison:
     from dao.cli.studies import write_studies
 
     files = write_studies(folder)
-    report.studies(to, files)
+    told.studies(to, files)
     store, seconds = _write(files, folder / "demo.dao")
-    report.written(to, store, files, seconds)
+    told.written(to, store, files, seconds)
     cells = store.subset(CONDITION, exclude={"cell_type": LEFT_OUT})
     train = cells.subset(f"_source_row < {N_TRAIN_ROWS}")
     test = cells.subset(f"_source_row >= {N_TRAIN_ROWS}")
@@ -109,11 +109,11 @@ def _run(folder: Path, to: Console) -> Comparison:
         f'train = cells.subset("_source_row < {N_TRAIN_ROWS}")',
         f'test = cells.subset("_source_row >= {N_TRAIN_ROWS}")',
     )
-    report.chosen(to, store, train, test, code)
-    report.training(to)
+    told.chosen(to, store, train, test, code)
+    told.training(to)
     comparison, fits = _compare(files, train, test, to)
-    report.trained(to, fits, comparison)
-    report.verdict(to, comparison, TOLERANCE)
+    told.trained(to, fits, comparison)
+    told.verdict(to, comparison, TOLERANCE)
     return comparison
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from dao.write.plan import WritePlan
 
-__all__ = ["matching_rows", "show_plan"]
+__all__ = ["matching_rows", "plan_as_json", "show_plan"]
 
 _VERBS = {
     "create": "written",
@@ -35,6 +36,25 @@ def show_plan(plan: WritePlan, store: str) -> None:
     for part in (_studies(plan), matching_rows(_matching(plan)), _columns(plan)):
         if part.row_count:
             to.print(part, end="")
+
+
+def plan_as_json(plan: WritePlan, store: str) -> str:
+    """Return what would be written, for scripts."""
+    matching = _matching(plan)
+    datasets = [
+        {
+            "id": study.id,
+            "source": study.source.label,
+            "organism": study.organism,
+            "n_obs": study.n_obs,
+            "n_source_obs": study.n_source_rows,
+            "n_vars": len(plan.space(study)),
+            "matching": json.loads(matching.loc[study.id].to_json()),
+        }
+        for study in plan.studies
+    ]
+    content = {"path": store, "mode": plan.job.mode, "datasets": datasets}
+    return json.dumps(content, indent=1)
 
 
 def matching_rows(matching: pd.DataFrame) -> Table:

@@ -11,6 +11,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from dao.printable import printable
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -47,15 +49,6 @@ def table(*columns: str) -> Table:
             overflow="fold",
         )
     return result
-
-
-def printable(text: object) -> str:
-    r"""Return text without characters that a terminal would obey.
-
-    >>> printable("T cell\x1b[2J")
-    'T cell\ufffd[2J'
-    """
-    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in str(text))
 
 
 def bytes_on_disk(folder: Path) -> int:

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dao.cli.command import PATH, StoreCommand
+from dao.cli.result import json_option, result_as_json
 from dao.errors import DaoError
 
 if TYPE_CHECKING:
     from dao.store import Store
     from dao.write.source import Source
 
-__all__ = ["write"]
+__all__ = ["append", "write"]
+
+_MODES = ("append", "replace", "overwrite")
 
 # Errors of the library speak Python; here they speak of options.
 _IN_OPTIONS = (
@@ -30,8 +34,8 @@ _IN_OPTIONS = (
 )
 
 
-@click.command(short_help="Write files into a store.")
-@click.argument("paths", nargs=-1, required=True, metavar="SOURCE... STORE")
+@click.command(cls=StoreCommand, short_help="Write files into a store.")
+@click.argument("paths", nargs=-1, required=True, metavar="SOURCE... STORE", type=PATH)
 @click.option("--organism", metavar="NAME", help="Organism of all sources, for example human.")
 @click.option(
     "--features",
@@ -78,8 +82,9 @@ _IN_OPTIONS = (
 @click.option("--replace", is_flag=True, help="Replace the datasets that have the same ids.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing store.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
+@json_option
 @click.pass_context
-def write(context: click.Context, /, paths: tuple[str, ...], **options: Any) -> None:
+def write(context: click.Context, /, paths: tuple[str, ...], as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """Write SOURCE files (.h5ad, anndata .zarr, 10x .h5) into the folder STORE.
 
     The file name becomes the id of the dataset; give ID=PATH for another id. In place of the
@@ -92,10 +97,10 @@ def write(context: click.Context, /, paths: tuple[str, ...], **options: Any) -> 
       dao write atlas.toml --dry-run
     """  # noqa: D301 - click takes the backspace for "do not rewrap"
     import dao
-    from dao.cli.plan import show_plan
+    from dao.cli.plan import plan_as_json, show_plan
     from dao.write.store import plan_store
 
-    modes = [m for m in ("append", "replace", "overwrite") if options.pop(m)]
+    modes = [m for m in _MODES if options.pop(m)]
     if len(modes) > 1:
         msg = f"--{modes[0]} and --{modes[1]} exclude each other."
         raise click.UsageError(msg)
@@ -107,13 +112,42 @@ def write(context: click.Context, /, paths: tuple[str, ...], **options: Any) -> 
     try:
         store, sources, asked = _asked(paths, said)
         if dry_run:
-            show_plan(plan_store(store, sources, mode=mode, **asked), store)
+            plan = plan_store(store, sources, mode=mode, **asked)
+            if as_json:
+                click.echo(plan_as_json(plan, store))
+            else:
+                show_plan(plan, store)
             return
         written = dao.write_store(store, sources, mode=mode, **asked)
     except DaoError as error:
         error.args = (_in_options(str(error)),)
         raise
-    _summarise(written, time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    if as_json:
+        click.echo(result_as_json(written, seconds=round(seconds, 3)))
+    else:
+        _summarise(written, seconds)
+
+
+def _append(**options: Any) -> None:
+    modes = {mode: mode == "append" for mode in _MODES}
+    write.callback(**options, **modes)  # type: ignore[misc]  # it is there
+
+
+append = StoreCommand(
+    "append",
+    callback=_append,
+    params=[p for p in write.params if p.name not in _MODES],
+    short_help="Add files to a store.",
+    help="""Add SOURCE files to the store STORE, which begins with them if there is none.
+
+    The same as `dao write --append`.
+
+    \b
+    Example:
+      dao append lung=lung.h5ad atlas.dao
+    """,
+)
 
 
 def _asked(

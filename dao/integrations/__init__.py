@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dao.integrations.lightning import LightningStore
+    from dao.integrations.monitor import LoaderMonitor
     from dao.integrations.scvi import ScviStore
 
-__all__ = ["LightningStore", "ScviStore"]
+__all__ = ["LightningStore", "LoaderMonitor", "ScviStore"]
 
 # Imported on first use, because each needs a package that not everybody has.
 _HOME = {
     "LightningStore": "dao.integrations.lightning",
+    "LoaderMonitor": "dao.integrations.monitor",
     "ScviStore": "dao.integrations.scvi",
 }
 

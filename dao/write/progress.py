@@ -6,6 +6,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from dao.bars import bar_columns
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -36,7 +38,7 @@ def progress_report(*, show: bool) -> Iterator[ProgressReport]:
         yield _Silent()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress
 
     class _Bars:
         def begin(self, name: str, n_elements: int) -> Callable[[int], None]:
@@ -45,11 +47,5 @@ def progress_report(*, show: bool) -> Iterator[ProgressReport]:
                 bars.advance(task, 1)
             return lambda n: bars.advance(task, n)
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with Progress(*bar_columns("values"), console=Console(stderr=True)) as bars:
         yield _Bars()

@@ -1,0 +1,109 @@
+"""From a selection to the facts of a report, stage by stage."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dao.choose.describe import widths
+from dao.errors import DaoError
+from dao.printable import printable
+from dao.report.columns import column_facts
+from dao.report.datasets import cells_of, dataset_facts, largest
+from dao.report.facts import Facts, Finding
+from dao.report.findings import cell_findings, store_findings
+from dao.report.genes import genes_fact
+from dao.report.layout import array_facts
+from dao.report.pairs import pair_facts
+from dao.report.spreads import spread_facts
+from dao.report.stream import stream_fact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dao.report.facts import GenesFact, SpreadFact
+    from dao.store import Store
+
+__all__ = ["gather"]
+
+T = TypeVar("T")
+
+_MOST_ORGANISMS = 4
+
+
+@dataclass
+class _Tried:
+    """Calls stages; what one of them cannot read is kept, and the others go on."""
+
+    unread: list[str] = field(default_factory=list)
+
+    def __call__(self, what: str, stage: Callable[..., T], *arguments: Any) -> T | None:
+        try:
+            return stage(*arguments)
+        except DaoError as error:
+            self.unread.append(f"{what}: {printable(error)}")
+        return None
+
+
+def gather(store: Store) -> Facts:
+    """Return what a report tells of a selection; what cannot be read becomes a finding."""
+    tried = _Tried()
+    cells = cells_of(store)
+    organisms = _organisms(store, cells)
+    columns = tried("obs columns", column_facts, store) or ()
+    pairs = tried("obs columns together", pair_facts, store, columns) or ()
+    genes: list[GenesFact] = []
+    spreads: list[SpreadFact] = []
+    for name in organisms[:_MOST_ORGANISMS]:
+        looked_at = largest(store, name, cells)
+        found = tried("measured features", genes_fact, store, name, looked_at)
+        genes += [found] if found else []
+        spreads += tried("X", spread_facts, store, name, looked_at) or []
+    stream = tried("the stream", stream_fact, store, organisms[0], columns) if organisms else None
+    unread = [Finding("damage", text) for text in tried.unread]
+    odd = cell_findings(columns, pairs, tuple(genes), tuple(spreads))
+    return Facts(
+        **_about(store),
+        n_datasets=int((cells > 0).sum()),
+        datasets=dataset_facts(store, cells),
+        columns=columns,
+        pairs=pairs,
+        genes=tuple(genes),
+        spreads=tuple(spreads),
+        arrays=array_facts(store),
+        stream=stream,
+        findings=(*store_findings(store), *unread, *odd),
+    )
+
+
+def _organisms(store: Store, cells: NDArray[np.int64]) -> list[str]:
+    """Return the organisms with selected cells, those with most first."""
+    sizes = Counter[str]()
+    for n, dataset in zip(cells.tolist(), store.manifest.datasets, strict=True):
+        sizes[dataset.organism] += n
+    return [name for name, n in sizes.most_common() if n]
+
+
+def _about(store: Store) -> dict[str, Any]:
+    from dao import __version__
+
+    manifest = store.manifest
+    return {
+        "path": printable(store.path),
+        "backend": store.backend,
+        "generation": manifest.generation,
+        "created": printable(manifest.created),
+        "created_by": printable(manifest.created_by),
+        "profile": manifest.profile,
+        "made": datetime.now(UTC).isoformat(timespec="minutes"),
+        "made_by": f"dao-store {__version__}",
+        "n_obs": store.n_obs,
+        "n_stored": manifest.n_obs,
+        "n_vars": {printable(organism): n for organism, n in widths(store).items()},
+        "n_columns": len(store.obs_columns),
+    }
