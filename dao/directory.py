@@ -7,17 +7,15 @@ documents, and they decode the matrices.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from dao.errors import CorruptStoreError, DaoError
-from dao.files import REPAIR, LocalFiles
+from dao.files import REPAIR, LocalFiles, parquet_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +84,7 @@ class StoreDirectory:
         names = None if columns is None else list(columns)
         try:
             if path not in self._footers:
-                table = pq.read_table(io.BytesIO(self.read(info)), columns=names)
+                table = parquet_table(self.read(info), names)
                 _ = table.schema.pandas_metadata  # whoever makes a frame of it reads this
                 return table
             return self._source.columns(info, self._footers[path], names)

@@ -6,6 +6,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, Any, Protocol
 
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
@@ -17,11 +18,9 @@ from dao.inside import check_inside, open_inside
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pyarrow as pa
-
     from dao.format.manifest import FileInfo
 
-__all__ = ["REPAIR", "LocalFiles", "StoreFiles", "parquet_footer_sha256"]
+__all__ = ["REPAIR", "LocalFiles", "StoreFiles", "parquet_footer_sha256", "parquet_table"]
 
 _MANY_ROWS = 1 << 20
 
@@ -121,6 +120,16 @@ def _read_columns(path: Path, names: list[str] | None) -> pa.Table:
     checked = ds.ParquetFileFormat(default_fragment_scan_options=options)
     # Unlike `ParquetFile`, this reads the row groups of one column at the same time.
     return ds.dataset(path, format=checked).to_table(columns=names)
+
+
+def parquet_table(content: bytes, names: list[str] | None = None) -> pa.Table:
+    """Return columns of a parquet file that is in memory; all if None.
+
+    In this thread: those of Arrow, when they read from an object of Python and it ends meanwhile,
+    abort or hang (https://github.com/apache/arrow/issues/50482).
+    """
+    with pq.ParquetFile(pa.BufferReader(content), pre_buffer=False) as file:
+        return file.read(columns=names, use_threads=False)
 
 
 def parquet_footer_sha256(path: Path) -> str:

@@ -21,6 +21,7 @@ from dao.errors import (
     StoreChangedError,
     StoreNotFoundError,
 )
+from dao.files import parquet_table
 from dao.format.manifest import MANIFEST_NAME, FileInfo
 from dao.format.saved import SavedDataset, SavedSelection
 from dao.provenance import created_by, now
@@ -182,7 +183,7 @@ def _table(path: Path, saved: SavedSelection) -> pa.Table:
     if (len(content), hashlib.sha256(content).hexdigest()) != (info.size, info.sha256):
         msg = f"{path} is not the file that was saved with {path.with_suffix('.json').name}."
         raise CorruptStoreError(msg)
-    return pq.read_table(io.BytesIO(content))
+    return parquet_table(content)
 
 
 def _content(path: Path) -> bytes:

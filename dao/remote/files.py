@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pyarrow.parquet as pq
 
 from dao.errors import CorruptStoreError, StoreNotFoundError
-from dao.files import REPAIR
+from dao.files import REPAIR, parquet_table
 from dao.format.manifest import MANIFEST_NAME, Manifest
 from dao.generations import GENERATIONS
 from dao.remote.bucket import Range
@@ -79,7 +79,7 @@ class RemoteFiles:
             content = self.read(info)
             if not _is(info, content):
                 raise self._altered(info)
-            return pq.read_table(io.BytesIO(content), columns=names)
+            return parquet_table(content, names)
         file = _PartialFile(self._bucket, info)
         if hashlib.sha256(_footer(file, info.size)).hexdigest() != footer_sha256:
             raise self._altered(info)
