@@ -37,7 +37,7 @@ unit: .venv/.dev $(AZURITE)
 	PATH="$(CURDIR)/.azurite/node_modules/.bin:$$PATH" $(BIN)/pytest -n 2
 
 docs: .venv/.dev
-	$(BIN)/sphinx-build -q -E -W --keep-going docs docs/_build/html
+	$(BIN)/sphinx-build -q -E -W --keep-going -j 2 docs docs/_build/html
 
 core: .venv313/.core
 	.venv313/bin/pytest -n 2 -m "not once" tests

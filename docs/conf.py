@@ -1,6 +1,8 @@
 """Settings of the documentation; `make docs` builds it, and any warning is an error."""
 
+import os
 from importlib.metadata import version as version_of
+from pathlib import Path
 
 project = "dao"
 author = "dao developers"
@@ -8,9 +10,11 @@ copyright = "2026, dao developers"
 release = version = version_of("dao-store")
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
 ]
 exclude_patterns = ["_build"]
 
@@ -40,6 +44,31 @@ PLUMBING = {
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
+# Pages that are notebooks run with every build, each in an empty folder; an error there is one
+# here. What TensorFlow and torch say on stderr is about this machine, and left out.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_output_stderr = "remove"
+nb_merge_streams = True
+# They find `real_cells`, and no IPython settings of whoever builds.
+HERE = Path(__file__).parent
+IPYTHON = HERE / "_build" / "ipython"
+(IPYTHON / "profile_default").mkdir(parents=True, exist_ok=True)
+(IPYTHON / "profile_default" / "ipython_kernel_config.py").write_text(
+    "get_config().IPKernelApp.log_level = 40\n", encoding="utf-8"
+)
+SEARCHED = [str(HERE / "tutorials"), os.environ.get("PYTHONPATH", "")]
+os.environ |= {
+    "IPYTHONDIR": str(IPYTHON),
+    "PYTHONPATH": os.pathsep.join(filter(None, SEARCHED)),
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
+
 html_theme = "sphinx_book_theme"
 html_title = f"dao {release}"
 html_copy_source = False
@@ -50,3 +79,4 @@ def setup(app):
     app.connect(
         "autodoc-process-signature", lambda *a: ("()", None) if a[2] in MADE_BY_DAO else None
     )
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
