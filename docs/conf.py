@@ -4,6 +4,8 @@ import os
 from importlib.metadata import version as version_of
 from pathlib import Path
 
+from docutils.nodes import Text, literal_block
+
 project = "dao"
 author = "dao developers"
 copyright = "2026, dao developers"
@@ -72,9 +74,21 @@ copybutton_prompt_is_regexp = True
 html_theme = "sphinx_book_theme"
 html_title = f"dao {release}"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["dao.css"]
+html_theme_options = {"show_toc_level": 2}
+
+
+def without_last_line(_app, tree):
+    """Leave out the empty line that ends a doctest; it is for doctest, not for readers."""
+    for block in tree.findall(literal_block):
+        if block.astext().endswith("\n"):
+            block[:] = [Text(block.astext().rstrip("\n"))]
+            block.rawsource = block.astext()
 
 
 def setup(app):
+    app.connect("doctree-read", without_last_line)
     app.connect("autodoc-skip-member", lambda *a: a[2] in PLUMBING or None)
     app.connect(
         "autodoc-process-signature", lambda *a: ("()", None) if a[2] in MADE_BY_DAO else None
