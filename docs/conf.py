@@ -1,10 +1,12 @@
 """Settings of the documentation; `make docs` builds it, and any warning is an error."""
 
 import os
+import tempfile
 from importlib.metadata import version as version_of
 from pathlib import Path
 
 from docutils.nodes import Text, literal_block
+from sphinx.util import logging
 
 project = "dao"
 author = "dao developers"
@@ -87,8 +89,16 @@ def without_last_line(_app, tree):
             block.rawsource = block.astext()
 
 
+def no_paths_of_this_machine(_app, page, _template, context, _tree):
+    """Warn, and so fail, if what ran on a page shows where it ran."""
+    for path in (str(HERE.parent), tempfile.gettempdir() + os.sep):
+        if path in context.get("body", ""):
+            logging.getLogger(__name__).warning("%s shows %s", page, path, location=page)
+
+
 def setup(app):
     app.connect("doctree-read", without_last_line)
+    app.connect("html-page-context", no_paths_of_this_machine)
     app.connect("autodoc-skip-member", lambda *a: a[2] in PLUMBING or None)
     app.connect(
         "autodoc-process-signature", lambda *a: ("()", None) if a[2] in MADE_BY_DAO else None

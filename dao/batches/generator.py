@@ -85,7 +85,7 @@ class Generator:
 
     @property
     def share(self) -> Share:
-        """Rank and world size: as given, else of the distributed run that this process is in."""
+        """Rank and world size, as given, else of the distributed run that this process is in."""
         return self.given_share or found_share()
 
     def __len__(self) -> int:
