@@ -1,9 +1,11 @@
 """Settings of the documentation; `make docs` builds it, and any warning is an error."""
 
 import os
+import re
 import tempfile
 from importlib.metadata import version as version_of
 from pathlib import Path
+from urllib.parse import unquote
 
 from docutils.nodes import Text, literal_block
 from sphinx.util import logging
@@ -75,7 +77,7 @@ copybutton_prompt_is_regexp = True
 
 html_theme = "sphinx_book_theme"
 html_title = f"dao {release}"
-html_copy_source = False
+html_sourcelink_suffix = ""  # what the button for downloads gives is a notebook
 html_static_path = ["_static"]
 html_css_files = ["dao.css"]
 html_theme_options = {"show_toc_level": 2}
@@ -96,9 +98,22 @@ def no_paths_of_this_machine(_app, page, _template, context, _tree):
             logging.getLogger(__name__).warning("%s shows %s", page, path, location=page)
 
 
+def no_dead_links(app, error):
+    """Warn, and so fail, if a page refers to a file that is not there."""
+    if error or app.builder.format != "html":
+        return
+    for name in sorted(app.env.found_docs):
+        page = Path(app.outdir) / f"{name}.html"
+        shown = page.read_text(encoding="utf-8")
+        for target in re.findall(r' (?:href|src)="([^"#?:]+)["#?]', shown):
+            if not (page.parent / unquote(target)).is_file():
+                logging.getLogger(__name__).warning("%s.html: no file %s", name, target)
+
+
 def setup(app):
     app.connect("doctree-read", without_last_line)
     app.connect("html-page-context", no_paths_of_this_machine)
+    app.connect("build-finished", no_dead_links)
     app.connect("autodoc-skip-member", lambda *a: a[2] in PLUMBING or None)
     app.connect(
         "autodoc-process-signature", lambda *a: ("()", None) if a[2] in MADE_BY_DAO else None
