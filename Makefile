@@ -9,24 +9,25 @@ AZURITE := $(if $(shell command -v npm),.azurite/.done)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test lint unit docs core no-core bench bench-scale clean
+.PHONY: help demo test lint unit docs dist core no-core bench bench-scale clean
 
 help:
 	@echo "make demo   write a store from single-cell studies and train on a part of it"
-	@echo "make test   everything that must pass: lint, unit, docs, core"
+	@echo "make test   everything that must pass: lint, unit, docs, dist, core"
 	@echo "make lint   style and types"
 	@echo "make unit   the tests, with the examples in docstrings and docs"
 	@echo "make docs   the documentation, into docs/_build/html"
+	@echo "make dist   sdist and wheel, into dist/; looked into, installed and tried"
 	@echo "make core   the tests on Python 3.13 without torch and tensorflow"
 	@echo "make bench  the comparison with other loaders, into docs/benchmarks.md; half an hour"
 	@echo "            options go into ARGS='...'; ARGS=--quick only shows that it runs"
-	@echo "make bench-scale  how cost grows with the number of cells; minutes"
+	@echo "make bench-scale  how cost grows with the number of cells, into docs/benchmarks/"
 	@echo "make clean  remove everything that was made here"
 
 demo: .venv/.demo
 	$(BIN)/dao demo
 
-test: lint unit docs $(if $(PYTHON313),core,no-core)
+test: lint unit docs dist $(if $(PYTHON313),core,no-core)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
@@ -37,7 +38,10 @@ unit: .venv/.dev $(AZURITE)
 	PATH="$(CURDIR)/.azurite/node_modules/.bin:$$PATH" $(BIN)/pytest -n 2
 
 docs: .venv/.dev
-	$(BIN)/sphinx-build -q -E -W --keep-going docs docs/_build/html
+	$(BIN)/sphinx-build -q -E -W --keep-going -j 2 docs docs/_build/html
+
+dist: .venv/.dev
+	$(BIN)/python tests/dist/check.py
 
 core: .venv313/.core
 	.venv313/bin/pytest -n 2 -m "not once" tests
@@ -49,7 +53,7 @@ bench: .venv/.dev
 	$(BIN)/python tests/benchmarks/run.py $(ARGS)
 
 bench-scale: .venv/.dev
-	$(BIN)/python tests/benchmarks/scale.py $(ARGS)
+	$(BIN)/python tests/benchmarks/scale.py --draw docs/benchmarks $(ARGS)
 
 clean:
 	rm -rf .azurite .venv .venv313 .venv-annbatch .venv-scdataset build dist docs/_build

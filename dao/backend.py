@@ -306,7 +306,13 @@ def refresh_backends() -> None:
 
 
 def available_backends() -> list[str]:
-    """Return the names that ``load_store(backend=...)`` accepts, ``"auto"`` left out."""
+    """Return the names that ``load_store(backend=...)`` accepts, ``"auto"`` left out.
+
+    Examples
+    --------
+    >>> "local" in available_backends()
+    True
+    """
     return sorted(_entry_points())
 
 

@@ -97,13 +97,24 @@ class Store(View):
 
         Besides the columns of the studies there are ``dataset``, ``organism`` and
         ``_source_row``, the row that the cell had in its source.
+
+        Examples
+        --------
+        >>> store.obs["cell_type"].iloc[:3].tolist()
+        ['monocyte', 'monocyte', 'T cell']
         """
         names = [*VIRTUAL_COLUMNS, *self.obs_columns, SOURCE_ROW_COLUMN]
         return self._obs.frame(self.selection, names)
 
     @cached_property
     def var(self) -> pd.DataFrame:
-        """The selected features with what the studies agree on, indexed by feature id."""
+        """The selected features with what the studies agree on, indexed by feature id.
+
+        Examples
+        --------
+        >>> store.var.index[:3].tolist()
+        ['GENE29', 'GENE218', 'GENE135']
+        """
         table = self._space_table("var")
         if self._chosen_features is None:
             return table
@@ -120,7 +131,13 @@ class Store(View):
 
     @cached_property
     def uns(self) -> dict[str, Any]:
-        """Dataset id -> the unstructured annotation of that study."""
+        """Dataset id -> the unstructured annotation of that study.
+
+        Examples
+        --------
+        >>> store.uns
+        {'blood': {}, 'gut': {}}
+        """
         return {d.id: self.reader.document(d.uns.path) for d in self.selected_datasets}
 
     def __len__(self) -> int:
@@ -143,6 +160,11 @@ class Store(View):
         ------
         dao.errors.UnknownDatasetError
             If no cell of the organism is selected.
+
+        Examples
+        --------
+        >>> store["human"].n_obs, store[[5, 3]].n_obs
+        (400, 2)
         """
         if not isinstance(which, str):
             return self.take(which)
@@ -184,6 +206,13 @@ class Store(View):
             With the nearest names that exist.
         dao.errors.ExpressionError
             If ``where`` cannot be understood.
+
+        Examples
+        --------
+        >>> store.subset(cell_type=["B cell", "T cell"], exclude={"dataset": "gut"}).n_obs
+        100
+        >>> store.subset("n_counts > 150 and cell_type != 'monocyte'").n_obs
+        148
         """
         expression = conditions(
             where,
@@ -210,11 +239,22 @@ class Store(View):
         ------
         dao.errors.ArgumentError, dao.errors.UnknownValueError
             If there is no such cell.
+
+        Examples
+        --------
+        >>> store.take([70, 3, 3]).n_obs, store.take(slice(-10, None)).datasets
+        (3, ['gut'])
         """
         return self._select(self.selection.take(positions_of(which, self.selection, self._obs)))
 
     def head(self, n: int = 5) -> Store:
-        """Return the first cells."""
+        """Return the first cells.
+
+        Examples
+        --------
+        >>> store.head(3).n_obs
+        3
+        """
         return self.take(slice(max(0, n)))
 
     def sample(self, n: float, by: str | Sequence[str] | None = None, seed: int = 0) -> Store:
@@ -234,13 +274,25 @@ class Store(View):
         ------
         dao.errors.ArgumentError
             If there are not so many.
+
+        Examples
+        --------
+        >>> store.sample(0.1).n_obs, store.sample(5, by="cell_type").n_obs
+        (40, 20)
         """
         names = [by] if isinstance(by, str) else list(by or ())
         groups = [self.obs_column(name) for name in names]
         return self._select(self.selection.take(draw(n, self.n_obs, groups, seed)))
 
     def __or__(self, other: Store) -> Store:
-        """Return the cells of either, in store order, each once."""
+        """Return the cells of either, in store order, each once.
+
+        Examples
+        --------
+        >>> some, rest = store.subset(dataset="gut"), store.subset(cell_type="B cell")
+        >>> (some | rest).n_obs, (some & rest).n_obs, (some - rest).n_obs, (~some).n_obs
+        (250, 50, 150, 200)
+        """
         return self._combine(other, np.logical_or) if isinstance(other, Store) else NotImplemented
 
     def __and__(self, other: Store) -> Store:
@@ -365,6 +417,12 @@ class Store(View):
         ------
         dao.errors.StorageError
             If the file system refuses.
+
+        Examples
+        --------
+        >>> store.subset(dataset="gut").save_selection(tmp_path / "gut.json")
+        >>> dao.load_selection(tmp_path / "gut.json").datasets
+        ['gut']
         """
         from dao.choose.saved import save_selection
 
@@ -381,6 +439,11 @@ class Store(View):
             An obs column. Missing values are counted as NaN, at the end.
         by
             A second column: the result is a table of the first by the second.
+
+        Examples
+        --------
+        >>> store.value_counts("cell_type", by="dataset").loc["B cell"].to_dict()
+        {'blood': 50, 'gut': 50}
         """
         if by is None:
             return value_counts(column, self.obs_column(column))
@@ -393,12 +456,23 @@ class Store(View):
         ------
         dao.errors.UnknownColumnError
             With the nearest names.
+
+        Examples
+        --------
+        >>> store.categories("cell_type")
+        ['B cell', 'T cell', 'NK cell', 'monocyte']
         """
         self._check_column(column)
         return list(self._obs.categories(column))
 
     def describe(self) -> Description:
-        """Return a summary of the selected datasets and obs columns."""
+        """Return a summary of the selected datasets and obs columns.
+
+        Examples
+        --------
+        >>> store.describe().datasets["cells"].to_dict()
+        {'blood': 200, 'gut': 200}
+        """
         return describe(self)
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Page:
@@ -455,6 +529,19 @@ class Store(View):
             If no value is a term, or values are no text.
         dao.errors.StoreChangedError
             If the store on disk was replaced.
+
+        Examples
+        --------
+        >>> import json, shutil
+        >>> names = ["lymphocyte", *store.categories("cell_type")]
+        >>> nodes = [{"id": f"X:{i}", "lbl": name, "type": "CLASS"} for i, name in enumerate(names)]
+        >>> edges = [{"sub": f"X:{i}", "pred": "is_a", "obj": "X:0"} for i in (1, 2, 3)]
+        >>> graph = {"graphs": [{"id": "cells", "nodes": nodes, "edges": edges}]}
+        >>> _ = (tmp_path / "cells.json").write_text(json.dumps(graph))
+        >>> copy = dao.load_store(shutil.copytree(store_path, tmp_path / "copy.dao"))
+        >>> copy = copy.add_ontology("cell_type", tmp_path / "cells.json")
+        >>> copy.subset(cell_type=dao.descendants("lymphocyte")).n_obs
+        300
         """
         from dao.choose.changed import with_ontology
 
@@ -469,6 +556,11 @@ class Store(View):
         ------
         dao.errors.MultipleFeatureSpacesError
             If several organisms are selected.
+
+        Examples
+        --------
+        >>> store.measured()[["GENE0", "GENE1"]].to_dict("index")
+        {'blood': {'GENE0': True, 'GENE1': True}, 'gut': {'GENE0': True, 'GENE1': True}}
         """
         positions = self.feature_positions()
         return measured(self.reader, self.selected_datasets, self.var_names, positions)
@@ -480,6 +572,11 @@ class Store(View):
         ``by_symbol`` and ``by_alias``), of which ``summed`` share their feature with another; the
         others were dropped: ``unknown`` names, and ``ambiguous`` ones, which stand for several
         features. ``missing`` features of the space it did not measure.
+
+        Examples
+        --------
+        >>> store.matching().loc["gut", ["columns", "matched", "missing"]].tolist()
+        [300, 300, 0]
         """
         spaces = {s.organism: s.n_vars for s in self.manifest.feature_spaces}
         return matching_table(
@@ -493,6 +590,12 @@ class Store(View):
 
         X is dense if all selected studies had it dense, else CSR. Layers and obsm that all
         selected datasets have come along; uns does if there is one dataset.
+
+        Examples
+        --------
+        >>> adata = store.subset(cell_type="B cell").to_anndata()
+        >>> adata.shape, adata.X.dtype
+        ((100, 300), dtype('float32'))
         """
         from dao.export import to_anndata
 
@@ -561,6 +664,12 @@ class Store(View):
             If dask is not installed.
         dao.errors.DaoError
             If anything asked for does not exist or cannot be given.
+
+        Examples
+        --------
+        >>> x = store.to_dask(rows_per_block=100, transform=["normalize_total", "log1p"])
+        >>> x.shape, x.chunks[0]
+        ((400, 300), (100, 100, 100, 100))
         """
         from dao.lazy.array import to_dask
 
@@ -591,6 +700,12 @@ class Store(View):
             If dask is not installed.
         dao.errors.UnknownColumnError
             With the nearest names.
+
+        Examples
+        --------
+        >>> obs = store.obs_to_dask(["cell_type"], rows_per_block=100)
+        >>> obs.npartitions, len(obs)
+        (4, 400)
         """
         from dao.lazy.frame import obs_to_dask
 
@@ -762,6 +877,12 @@ class Store(View):
         ------
         dao.errors.DaoError
             If anything asked for does not exist or cannot be given.
+
+        Examples
+        --------
+        >>> generator = store.generator(128, obs_keys=["cell_type"], var_names=["GENE9", "GENE4"])
+        >>> [batch["X"].shape for batch in generator]
+        [(128, 2), (128, 2), (128, 2), (16, 2)]
         """
         from dao.batches.request import make_generator
 
@@ -788,6 +909,13 @@ class Store(View):
         """Return the batches as a torch ``IterableDataset``; arguments as of `generator`.
 
         With ``device="cuda"`` they come on the device; see `Generator.torch`.
+
+        Examples
+        --------
+        >>> batches = store.torch(batch_size=128, obs_keys=["cell_type"], x_format="dense")
+        >>> batch = next(iter(batches))
+        >>> batch["X"].shape, batch["X"].dtype, batch["obs"]["cell_type"].dtype
+        (torch.Size([128, 300]), torch.float32, torch.int64)
         """
         return self.generator(**arguments).torch(device)
 
@@ -801,6 +929,12 @@ class Store(View):
         ------
         dao.errors.ArgumentError
             If an argument is about order or batches.
+
+        Examples
+        --------
+        >>> rows = store.map_dataset(obs_keys=["cell_type"], x_format="dense")
+        >>> len(rows), rows[7]["X"].shape
+        (400, torch.Size([300]))
         """
         from dao.batches.torch_rows import TorchRows
 
@@ -814,11 +948,24 @@ class Store(View):
         """Return the batches as a ``tf.data.Dataset``; arguments as of `generator`.
 
         With ``ragged`` sparse matrices are pairs of ragged tensors; see `Generator.tensorflow`.
+
+        Examples
+        --------
+        >>> batches = store.tensorflow(batch_size=128, x_format="dense")
+        >>> len(batches), batches.element_spec["X"].shape
+        (4, TensorShape([None, 300]))
         """
         return self.generator(**arguments).tensorflow(ragged=ragged)
 
     def jax(self, **arguments: Any) -> JaxBatches:
-        """Return the batches as arrays of `jax`; arguments as of `generator`."""
+        """Return the batches as arrays of `jax`; arguments as of `generator`.
+
+        Examples
+        --------
+        >>> batch = next(iter(store.jax(batch_size=128, x_format="dense")))
+        >>> batch["X"].shape
+        (128, 300)
+        """
         return self.generator(**arguments).jax()
 
     # --- the store on disk --------------------------------------------------------------------
@@ -829,6 +976,11 @@ class Store(View):
 
         Columns: ``generation``, ``created``, ``action``, ``datasets`` (ids), and ``kept``, whether
         ``load_store(path, generation=...)`` still opens it.
+
+        Examples
+        --------
+        >>> store.history[["generation", "action", "kept"]].to_dict("records")
+        [{'generation': 1, 'action': 'create', 'kept': True}]
         """
         from dao.choose.history import history
 
@@ -848,6 +1000,13 @@ class Store(View):
             If no dataset would be left.
         dao.errors.StoreBusyError, dao.errors.StoreChangedError
             If another process is writing, or the store at this path was replaced.
+
+        Examples
+        --------
+        >>> import shutil
+        >>> copy = dao.load_store(shutil.copytree(store_path, tmp_path / "copy.dao"))
+        >>> copy.remove("gut").datasets, copy.datasets
+        (['blood'], ['blood', 'gut'])
         """
         from dao.choose.changed import without_datasets
 
@@ -900,6 +1059,14 @@ class Store(View):
             With the nearest ids.
         dao.errors.StoreBusyError, dao.errors.StoreChangedError
             If another process is writing, or has changed what is asked for.
+
+        Examples
+        --------
+        >>> import shutil
+        >>> copy = dao.load_store(shutil.copytree(store_path, tmp_path / "copy.dao"))
+        >>> merged = copy.compact({"both": ["blood", "gut"]}, progress=False)
+        >>> merged.datasets, merged.subset(study="gut").n_obs
+        (['both'], 200)
         """
         from dao.choose.changed import compacted
 
@@ -917,7 +1084,13 @@ class Store(View):
         )
 
     def validate(self) -> Report:
-        """Read every byte of the store on disk and check it; see `dao.validate_store`."""
+        """Read every byte of the store on disk and check it; see `dao.validate_store`.
+
+        Examples
+        --------
+        >>> store.validate().problems
+        []
+        """
         from dao.backend import check_own
         from dao.validate import validate_store
 
@@ -925,7 +1098,15 @@ class Store(View):
         return validate_store(self.path)
 
     def keep(self, mask: NDArray[np.bool_]) -> Store:
-        """Return the selected cells that are true in a mask over them, in their order."""
+        """Return the selected cells that are true in a mask over them, in their order.
+
+        Examples
+        --------
+        >>> store.keep((store.obs["n_counts"] > 150).to_numpy()).n_obs == (
+        ...     store.obs["n_counts"] > 150
+        ... ).sum()
+        np.True_
+        """
         selection = self.selection
         if selection.order is None:
             return self._select(selection.only(mask))

@@ -113,6 +113,12 @@ def validate_store(
         If ``path`` is a URL.
     dao.errors.StoreBusyError
         If ``repair`` is asked for while another process is writing.
+
+    Examples
+    --------
+    >>> report = validate_store(store_path)
+    >>> report.problems
+    []
     """
     if is_url(path):
         msg = f"{path}: only local folders are checked. Copy the store to one."

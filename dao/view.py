@@ -68,6 +68,11 @@ class View:
         ------
         dao.errors.UnknownColumnError
             With the nearest names.
+
+        Examples
+        --------
+        >>> len(store.obs_column("cell_type").to_pandas())
+        400
         """
         self._check_column(name)
         return self._obs.selected(self.selection, name)

@@ -86,7 +86,7 @@ class Generator:
 
     @property
     def share(self) -> Share:
-        """Rank and world size: as given, else of the distributed run that this process is in."""
+        """Rank and world size, as given, else of the distributed run that this process is in."""
         return self.given_share or found_share()
 
     def __len__(self) -> int:
@@ -108,7 +108,16 @@ class Generator:
         return {**self.__dict__, "given_share": self.share, "_given": None, "_plans": {}}
 
     def set_epoch(self, epoch: int) -> None:
-        """Make the next ``iter`` this epoch (0 is the first)."""
+        """Make the next ``iter`` this epoch (0 is the first).
+
+        Examples
+        --------
+        >>> generator = store.generator(400)
+        >>> first, second = (next(iter(generator))["index"] for _ in range(2))
+        >>> generator.set_epoch(0)
+        >>> bool((next(iter(generator))["index"] == first).all()), bool((first == second).all())
+        (True, False)
+        """
         if not isinstance(epoch, int) or epoch < 0:
             msg = f"epoch={epoch!r}: give a whole number of at least 0."
             raise ArgumentError(msg)
@@ -154,11 +163,26 @@ class Generator:
         ------
         dao.errors.ArgumentError
             If the state is of another stream; names what differs.
+
+        Examples
+        --------
+        >>> generator, again = store.generator(100), store.generator(100)
+        >>> stream = iter(generator)
+        >>> seen = next(stream)["index"]
+        >>> again.load_state_dict(generator.state_dict())
+        >>> bool((next(iter(again))["index"] == next(stream)["index"]).all())
+        True
         """
         self._next, self._given = course_of(state, self._fingerprint), None
 
     def explain(self) -> str:
-        """Return in words what an epoch reads and how much memory that takes."""
+        """Return in words what an epoch reads and how much memory that takes.
+
+        Examples
+        --------
+        >>> print(store.generator(128).explain().splitlines()[0])
+        400 of 400 cells per epoch in 4 batches of 128
+        """
         return explain(self)
 
     def mixing(self, key: str) -> Mixing:
@@ -176,6 +200,11 @@ class Generator:
         ------
         dao.errors.UnknownColumnError
             With the nearest names.
+
+        Examples
+        --------
+        >>> store.generator(64, obs_keys=["cell_type"]).mixing("cell_type").ratio > 0.95
+        True
         """
         labels = label_function(self.store, key)
         return measure_mixing(self._planned, self.batch_size, key, labels)

@@ -63,6 +63,12 @@ class ScviStore(LightningStore):
     -----
     dao.errors.DaoWarning
         If values are no counts.
+
+    Examples
+    --------
+    >>> data = ScviStore(store, batch_key="dataset", labels_key="cell_type")
+    >>> data.registry["model_name"], data.n_train
+    ('SCVI', 400)
     """
 
     def __init__(

@@ -34,6 +34,20 @@ class Recipe:
         A source for every file.
     options
         Further arguments of `dao.write_store`.
+
+    Examples
+    --------
+    >>> text = '''
+    ... store = "atlas.dao"
+    ... organism = "human"
+    ... [[source]]
+    ... path = "gut.h5ad"
+    ... '''
+    >>> _ = (tmp_path / "atlas.toml").write_text(text)
+    >>> _ = (tmp_path / "gut.h5ad").write_bytes(b"")
+    >>> recipe = read_recipe(tmp_path / "atlas.toml")
+    >>> recipe.store.name, len(recipe.sources), dict(recipe.options)
+    ('atlas.dao', 1, {'organism': 'human'})
     """
 
     store: Path | str | None

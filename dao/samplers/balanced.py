@@ -39,6 +39,12 @@ class Balanced:
         Consecutive rows that are read together.
     window
         Draws that are decoded and shuffled together.
+
+    Examples
+    --------
+    >>> sampler = Balanced("cell_type", size=1000)
+    >>> sum(len(batch["index"]) for batch in store.generator(100, sampler=sampler))
+    1000
     """
 
     by: str | Sequence[str]

@@ -41,6 +41,12 @@ class Grouped:
     window
         Rows that are decoded together. Groups that are rare gain from a large one, or from a store
         written with ``cluster_by``.
+
+    Examples
+    --------
+    >>> stream = store.generator(32, obs_keys=["cell_type"], sampler=Grouped("cell_type"))
+    >>> {int(batch["obs"]["cell_type"].nunique()) for batch in stream}
+    {1}
     """
 
     by: str | Sequence[str]

@@ -40,6 +40,11 @@ class Mixing:
         Standard error of `ratio`.
     n_batches
         How many batches were looked at.
+
+    Examples
+    --------
+    >>> Mixing("cell_type", batch=1.5, perfect=2.0, error=0.01).ratio
+    0.75
     """
 
     key: str

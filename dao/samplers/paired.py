@@ -48,6 +48,14 @@ class Paired:
         Consecutive rows that are read together, treated or controls.
     window
         Rows that are decoded together.
+
+    Examples
+    --------
+    >>> sampler = Paired("cell_type", control="B cell", match=["dataset"])
+    >>> batch = next(iter(store.generator(32, obs_keys=["cell_type", "dataset"], sampler=sampler)))
+    >>> treated, controls = batch["pairs"].T
+    >>> set(batch["obs"]["cell_type"].iloc[controls])
+    {'B cell'}
     """
 
     by: str

@@ -34,6 +34,12 @@ class EpochPlan:
         rows come together. None: wherever ``batch_size`` rows are full.
     extras
         ``extras(n)`` returns what a batch of n rows carries besides: name -> array.
+
+    Examples
+    --------
+    >>> plan = EpochPlan(np.array([0, 3, 5]), lambda i: np.array([2, 0, 1] if i == 0 else [4, 3]))
+    >>> [plan.window(i).tolist() for i in range(2)]
+    [[2, 0, 1], [4, 3]]
     """
 
     boundaries: NDArray[np.int64]
@@ -62,6 +68,16 @@ class Sampler(Protocol):
 
     A frozen dataclass does best: its ``repr`` is how a state knows that it belongs to another
     order.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Backwards:
+    ...     def plan(self, rows, *, seed, epoch):
+    ...         return EpochPlan(np.array([0, rows.n]), lambda i: np.arange(rows.n)[::-1])
+    >>> next(iter(store.generator(3, sampler=Backwards())))["index"].tolist()
+    [399, 398, 397]
     """
 
     def plan(self, rows: Rows, *, seed: int, epoch: int) -> EpochPlan:

@@ -33,6 +33,12 @@ class Random:
     window
         Rows that are decoded together. Does not change the order; larger is faster, as more
         rows share a chunk, and takes more memory.
+
+    Examples
+    --------
+    >>> batches = list(store.generator(128, sampler=Random()))
+    >>> sorted(i for batch in batches for i in batch["index"]) == list(range(store.n_obs))
+    True
     """
 
     window: int = 16_384

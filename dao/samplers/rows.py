@@ -27,6 +27,11 @@ class Labels:
         int32, one for each row: a place in ``names``, or -1 where the value is missing.
     names
         The values behind the codes; some may have no row.
+
+    Examples
+    --------
+    >>> Labels(np.array([0, 1, -1, 0], np.int32), ("B cell", "T cell")).names[0]
+    'B cell'
     """
 
     codes: NDArray[np.int32]

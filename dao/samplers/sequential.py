@@ -26,6 +26,11 @@ class Sequential:
     ----------
     window
         Rows that are decoded together; changes speed and memory, not the order.
+
+    Examples
+    --------
+    >>> next(iter(store.generator(4, sampler=Sequential())))["index"].tolist()
+    [0, 1, 2, 3]
     """
 
     window: int = 16_384

@@ -36,6 +36,14 @@ class Shuffle:
     window
         Rows that are decoded and shuffled together: larger mixes better and takes more memory.
         May be ``"auto"`` too.
+
+    Examples
+    --------
+    >>> generator = store.generator(
+    ...     64, obs_keys=["cell_type"], sampler=Shuffle(block=16, window=200)
+    ... )
+    >>> generator.mixing("cell_type").ratio > 0.9
+    True
     """
 
     block: int | str = "auto"

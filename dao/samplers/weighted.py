@@ -49,6 +49,14 @@ class Weighted:
         Consecutive rows that are read together.
     window
         Draws that are decoded and shuffled together.
+
+    Examples
+    --------
+    >>> sampler = Weighted({"cell_type": {"B cell": 3, "T cell": 1}}, size=800)
+    >>> stream = store.generator(100, obs_keys=["cell_type"], sampler=sampler)
+    >>> drawn = [name for batch in stream for name in batch["obs"]["cell_type"]]
+    >>> len(drawn), set(drawn) == {"B cell", "T cell"}
+    (800, True)
     """
 
     by_or_weights: str | Mapping[str, Mapping[Any, float]] | Sequence[float] | NDArray[Any]

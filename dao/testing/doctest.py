@@ -1,6 +1,6 @@
 """A pytest plugin that gives examples in docstrings a small store to work on.
 
-The names are ``store``, ``store_path`` and ``tmp_path``.
+The names are ``dao``, ``store``, ``store_path`` and ``tmp_path``.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def _names_for_doctests(request: pytest.FixtureRequest) -> None:
 
     path = request.getfixturevalue("example_store_path")
     names = request.getfixturevalue("doctest_namespace")
+    names["dao"] = dao
     names["tmp_path"] = request.getfixturevalue("tmp_path")
     names["store_path"] = path
     names["store"] = dao.load_store(path)

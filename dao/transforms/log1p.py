@@ -26,6 +26,12 @@ class Log1p:
     ----------
     base
         Of the logarithm; the natural one if None.
+
+    Examples
+    --------
+    >>> batch = next(iter(store.generator(100, transform=Log1p())))
+    >>> float(batch["X"].data.min()) == float(np.log1p(np.float32(1)))
+    True
     """
 
     base: float | None = None

@@ -31,6 +31,12 @@ class NormalizeTotal:
     totals
         obs column with the total of each cell. If None the genes of the batch are added up: with
         chosen genes (``var_names``) that is another number than the total over all genes.
+
+    Examples
+    --------
+    >>> batch = next(iter(store.generator(100, transform=NormalizeTotal(1e4))))
+    >>> np.allclose(batch["X"].sum(axis=1), 1e4)
+    True
     """
 
     target_sum: float = 1e4

@@ -37,6 +37,14 @@ class Scale:
         Whether the mean is subtracted; only dense batches can be.
     max_value
         Where values are cut off (above, and below at its negative if they are centred).
+
+    Examples
+    --------
+    >>> scale = Scale.fit(store.generator(100, transform="log1p"))
+    >>> stream = store.generator(400, transform=["log1p", scale], x_format="dense")
+    >>> x = next(iter(stream))["X"]
+    >>> np.allclose(x.mean(axis=0), 0, atol=1e-5), np.allclose(x.std(axis=0, ddof=1), 1, atol=1e-5)
+    (True, True)
     """
 
     mean: NDArray[np.float64]

@@ -18,7 +18,14 @@ __all__ = ["Step"]
 
 @runtime_checkable
 class Step(Protocol):
-    """A transform of X."""
+    """A transform of X.
+
+    Examples
+    --------
+    >>> from dao.transforms import Log1p
+    >>> isinstance(Log1p(), Step)
+    True
+    """
 
     @property
     def obs_key(self) -> str | None:

@@ -13,9 +13,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from results import Results
 
 OURS, OTHERS, FAINT = "#c0392b", "#7f8c8d", "#bdc3c7"
+# The same figures must give the same bytes: no date, no random ids. Text stays text, which is
+# small and can be searched.
+SETTINGS: dict[Any, Any] = {"svg.hashsalt": "dao", "svg.fonttype": "none", "font.size": 9}
 
 
 def draw(results: Results, folder: Path) -> dict[str, str]:
@@ -30,11 +34,8 @@ def draw(results: Results, folder: Path) -> dict[str, str]:
     except ImportError:
         return {}
     mpl.use("Agg")
-    # The same figures must give the same bytes: no date, no random ids. Text stays text, which
-    # is small and can be searched.
-    settings: dict[Any, Any] = {"svg.hashsalt": "dao", "svg.fonttype": "none", "font.size": 9}
     written = {}
-    with mpl.rc_context(settings):
+    with mpl.rc_context(SETTINGS):
         for name, painter in (("readers.svg", _readers), ("ratios.svg", _ratios)):
             words = _figure(results, folder / name, painter)
             if words:
@@ -50,12 +51,17 @@ def _figure(results: Results, file: Path, painter: Callable[[Results, Axes], str
     words = painter(results, axes)
     if words:
         axes.spines[["top", "right"]].set_visible(False)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        canvas.savefig(file, metadata={"Date": None})
-        # matplotlib ends lines with blanks, which every editor would want to remove.
-        text = file.read_text(encoding="utf-8")
-        file.write_text("\n".join(x.rstrip() for x in text.splitlines()) + "\n", encoding="utf-8")
+        save(canvas, file)
     return words
+
+
+def save(canvas: Figure, file: Path) -> None:
+    """Write a plot as SVG, and its folder if it is not there."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    canvas.savefig(file, metadata={"Date": None})
+    # matplotlib ends lines with blanks, which every editor would want to remove.
+    text = file.read_text(encoding="utf-8")
+    file.write_text("\n".join(x.rstrip() for x in text.splitlines()) + "\n", encoding="utf-8")
 
 
 def _readers(results: Results, axes: Axes) -> str:

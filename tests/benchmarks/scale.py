@@ -3,6 +3,7 @@
     python tests/benchmarks/scale.py                          10^5, 10^6 and 10^7 cells
     python tests/benchmarks/scale.py --cells 100000000        the size of the world; ten minutes
     python tests/benchmarks/scale.py --keep DIR               keep the stores, to measure them again
+    python tests/benchmarks/scale.py --draw docs/benchmarks   write scale.json and scale.svg there
 
 Cells have one count each, so that it is metadata that is measured; `make bench` measures matrices.
 Each size is written and each store is used in a process of its own, whose peak memory is told.
@@ -140,6 +141,7 @@ def main() -> None:
     )
     parser.add_argument("--cells", type=int, nargs="+", default=[10**5, 10**6, 10**7])
     parser.add_argument("--keep", type=Path, help="a folder for the stores")
+    parser.add_argument("--draw", type=Path, help="a folder for the figures and their plot")
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--use", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -153,6 +155,18 @@ def main() -> None:
     for key, title in ROWS.items():
         table.add_row(title, *(_shown(c.get(key)) for c in columns))
     Console().print(table)
+    if args.draw:
+        keep(dict(zip(args.cells, columns, strict=True)), args.draw)
+
+
+def keep(measured: dict[int, dict[str, Any]], folder: Path) -> None:
+    """Write what was measured, and its plot."""
+    from machine import describe_machine
+    from plot_scale import draw
+
+    text = json.dumps({"machine": describe_machine(), "measured": measured}, indent=1)
+    (folder / "scale.json").write_text(text + "\n", encoding="utf-8")
+    draw(measured, folder / "scale.svg")
 
 
 def measure(folder: Path, cells: int) -> dict[str, Any]:

@@ -176,6 +176,17 @@ def test_plots_are_small_and_always_the_same(results, tmp_path):
     assert "csr 2.50" in words["ratios.svg"]
 
 
+def test_what_grows_is_drawn_always_the_same(tmp_path):
+    pytest.importorskip("matplotlib")
+    from plot_scale import MEMORY, SECONDS, draw
+
+    costs = {n: dict.fromkeys([*SECONDS, *MEMORY], n / 1000) for n in (100, 1000)}
+    for name in ("a.svg", "b.svg"):
+        draw(costs, tmp_path / name)
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    assert "filter on three columns" in (tmp_path / "a.svg").read_text(encoding="utf-8")
+
+
 def test_a_missing_environment_is_a_reason_not_an_error(tmp_path):
     assert peer_env.runs(sys.executable, "pass")
     assert not peer_env.runs(tmp_path / "python", "pass")
