@@ -75,8 +75,8 @@ def _of_genes(genes: tuple[GenesFact, ...]) -> Iterator[Finding]:
         share = fact.by_number[-1] / max(1, fact.n_vars)
         if len(fact.datasets) > 1 and share < 0.5:
             text = (
-                f"{fact.organism}: only {fact.by_number[-1]:,} of {fact.n_vars:,} features "
-                "were measured by every study; zeros elsewhere may say nothing."
+                f"{fact.organism}: {fact.by_number[-1]:,} of {fact.n_vars:,} features were "
+                f"measured by all of {len(fact.datasets)} studies; other zeros may say nothing."
             )
             hint = 'features="inner" when writing, or generator(measured=True)'
             yield Finding("look", text, hint)
