@@ -63,11 +63,11 @@ def _of_values(spreads: tuple[SpreadFact, ...]) -> Iterator[Finding]:
             f"X is whole numbers in {_named(whole)}, and not in {_named(other)}: counts beside "
             "values that were normalised."
         )
-        yield Finding("look", text, "dao.Source(path, layer=...) takes another layer, or raw")
+        yield Finding("look", text, 'dao.Source(path, layer="counts")  # another layer, or raw')
     empty = [f"{s.dataset} ({s.n_empty:,} of {s.n_looked_at:,})" for s in spreads if s.n_empty]
     if empty:
         text = f"Cells without any value of the selected features: {_named(empty)}."
-        yield Finding("look", text, 'store.subset("n_counts > 0"), with a column of yours')
+        yield Finding("look", text, 'store.subset("n_counts > 0")  # with a column of yours')
 
 
 def _of_genes(genes: tuple[GenesFact, ...]) -> Iterator[Finding]:
@@ -76,9 +76,9 @@ def _of_genes(genes: tuple[GenesFact, ...]) -> Iterator[Finding]:
         if len(fact.datasets) > 1 and share < 0.5:
             text = (
                 f"{fact.organism}: {fact.by_number[-1]:,} of {fact.n_vars:,} features were "
-                f"measured by all of {len(fact.datasets)} studies; other zeros may say nothing."
+                f"measured by all {len(fact.datasets)} studies; other zeros may say nothing."
             )
-            hint = 'features="inner" when writing, or generator(measured=True)'
+            hint = 'dao.write_store(..., features="inner")  # or generator(measured=True)'
             yield Finding("look", text, hint)
 
 
@@ -86,22 +86,24 @@ def _of_columns(columns: tuple[ColumnFact, ...]) -> Iterator[Finding]:
     gaps = [f"{c.name} ({c.missing:,})" for c in columns if c.missing]
     if gaps:
         text = f"Columns without a value in some cells: {_named(gaps)}."
-        yield Finding("note", text, "exclude={column: None} leaves these cells out")
+        yield Finding(
+            "note", text, "store.subset(exclude={column: None})  # leaves these cells out"
+        )
     rare = [f"{c.name} ({c.n_rare:,} of {c.distinct:,})" for c in columns if c.n_rare]
     if rare:
         yield Finding("note", f"Values that few cells have, fewer than 10: {_named(rare)}.")
     for column in columns:
         if column.alike:
             text = f"Values of {column.name} that may be the same: {_named(column.alike)}."
-            hint = "dao.Source(path, obs={name: (column, {old: new})}) unites them"
+            hint = "dao.Source(path, obs={name: (column, {old: new})})  # unites them"
             yield Finding("look", text, hint)
 
 
 def _of_pairs(pairs: tuple[PairFact, ...]) -> Iterator[Finding]:
     same = [f"{p.row} and {p.column}" for p in pairs if p.association >= _CONFOUNDED]
     if same:
-        text = f"One column says what the other is: {_named(same)}."
-        yield Finding("note", text, "a model cannot tell the effects of such columns apart")
+        text = f"One says what the other is, so no model can tell them apart: {_named(same)}."
+        yield Finding("note", text)
 
 
 def _named(names: Sequence[str]) -> str:
