@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from dao.backend import ForeignReader
@@ -36,11 +37,11 @@ def store_findings(store: Store) -> list[Finding]:
     left, older, _ = tidy(root, manifest, repair=False, old_generations=False)
     if left:
         text = f"{_count(left, 'file or folder')} left by a writer: {_named(left)}."
-        found.append(Finding("note", text, f"dao validate {store.path} --repair"))
+        found.append(Finding("note", text, f"dao validate {quote(store.path)} --repair"))
     if older:
         sizes = sum(_size(root / path) for path in older)
         text = f"Only earlier generations need {format_bytes(sizes)} of the folder."
-        command = f"dao validate {store.path} --repair --old-generations"
+        command = f"dao validate {quote(store.path)} --repair --old-generations"
         found.append(Finding("note", text, command))
     return found
 
