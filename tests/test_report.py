@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import anndata as ad
 import numpy as np
@@ -348,6 +349,43 @@ def test_names_are_text(write: Write, make_study: Make) -> None:
     assert [tag for tag, _ in frame.tags] == ["iframe"]
     assert frame.tags[0][1]["srcdoc"] == page.html
     assert "sandbox" in frame.tags[0][1]
+
+
+@drawn
+def test_any_character_can_be_drawn(write: Write, make_study: Make) -> None:
+    """Marks of HTML, XML, templates and formulas, controls, other scripts: the page stays whole."""
+    names = [
+        "", " ", "<b>&amp;</b>", "]]>", "<!--", "{{ 7 * 7 }}", "{% raw %}", "%s", "$$x$", "\\frac{1", "_", "^",
+        "'", '"', "`", "a\nb", "a\tb", "\x1b[31m", "\x7f", "\x85", "\u202eabc", "\u2028", "\ufeff", "\ufffe",
+        "é", "e\u0301", "😀", "漢字", "NaN", "None", "0", "x" * 1000,
+    ]  # fmt: skip
+    study = make_study(0, 2 * len(names))
+    study.obs = pd.DataFrame(
+        {
+            "first": pd.Categorical(names[:12] * 5 + names[:4], categories=names[:12]),
+            "second": pd.Categorical(names[12:24] * 5 + names[12:16], categories=names[12:24]),
+            "third": pd.Categorical(names[24:] * 8, categories=names[24:]),
+        },
+        index=study.obs_names,
+    )
+    page = write(study).report()
+    found = Page(page.html)
+    assert not {"b", "script"} & {tag for tag, _ in found.tags}
+    text = "".join(found.text)
+    for name in (
+        "<b>&amp;</b>",
+        "]]>",
+        "{{ 7 * 7 }}",
+        "$$x$",
+        "\\frac{1",
+        "漢字",
+        "xxx…xxx",
+        "a b",
+    ):
+        assert name in text
+    assert all(c.isprintable() or c == "\n" for c in text)
+    for svg in re.findall(r"<svg.*?</svg>", page.html, re.DOTALL):
+        ET.fromstring(svg)
 
 
 @drawn
