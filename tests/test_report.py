@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from html.parser import HTMLParser
 from importlib.util import find_spec
@@ -275,6 +276,18 @@ def test_damage_is_told_and_the_rest_too(store: dao.Store, tmp_path: Path) -> No
     assert facts.stream is None
     assert len(facts.datasets) == 3
     assert facts.columns
+
+
+def test_earlier_generations(store: dao.Store, tmp_path: Path) -> None:
+    """What only they need is told; of one that is open itself, later files are no leftovers."""
+    store.remove("b")
+    copy = shutil.copytree(tmp_path / "store.dao", tmp_path / "copy.dao")  # nobody has it open
+    texts = [f.text for f in dao.load_store(copy).report().facts.findings]
+    assert any(text.startswith("Only earlier generations need ") for text in texts)
+    opened = dao.load_store(tmp_path / "store.dao", generation=1)
+    facts = opened.report().facts
+    assert facts.generation == 1
+    assert not any("writer" in f.text or "earlier" in f.text for f in facts.findings)
 
 
 def test_nothing_selected(store: dao.Store) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
 from dao.backend import ForeignReader
+from dao.directory import StoreDirectory
 from dao.printable import shortened
 from dao.remote.url import is_url
 from dao.report.facts import Finding
@@ -17,6 +19,7 @@ from dao.write.tidy import tidy
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from dao.format.manifest import Manifest
     from dao.report.facts import ColumnFact, GenesFact, PairFact, SpreadFact
     from dao.store import Store
 
@@ -34,16 +37,21 @@ def store_findings(store: Store) -> list[Finding]:
     if not (root / "dao.json").is_file():
         return []
     found = [Finding("damage", text) for text in quick_problems(root, manifest)]
+    if StoreDirectory(root).manifest.generation == manifest.generation:
+        found += _of_space(root, manifest)  # else later generations would look like leftovers
+    return found
+
+
+def _of_space(root: Path, manifest: Manifest) -> Iterator[Finding]:
     left, older, _ = tidy(root, manifest, repair=False, old_generations=False)
     if left:
-        text = f"{_count(left, 'file or folder')} left by a writer: {_named(left)}."
-        found.append(Finding("note", text, f"dao validate {quote(store.path)} --repair"))
+        text = f"Left by a writer, or being written: {_named(left)}."
+        yield Finding("note", text, f"dao validate {quote(str(root))} --repair")
     if older:
         sizes = sum(_size(root / path) for path in older)
         text = f"Only earlier generations need {format_bytes(sizes)} of the folder."
-        command = f"dao validate {quote(store.path)} --repair --old-generations"
-        found.append(Finding("note", text, command))
-    return found
+        command = f"dao validate {quote(str(root))} --repair --old-generations"
+        yield Finding("note", text, command)
 
 
 def cell_findings(
@@ -113,10 +121,10 @@ def _named(names: Sequence[str]) -> str:
     return f"{shown} and {rest:,} more" if rest > 0 else shown
 
 
-def _count(names: list[str], noun: str) -> str:
-    return f"{len(names):,} {noun if len(names) == 1 else 'files and folders'}"
-
-
 def _size(path: Path) -> int:
     files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    size = 0
+    for file in files:
+        with suppress(OSError):  # somebody else may be tidying up
+            size += file.stat().st_size if file.is_file() else 0
+    return size
