@@ -492,4 +492,9 @@ def test_without_the_extra(
     assert str(page).startswith("Report of ")
     with pytest.raises(errors.MissingExtraError, match=r"'dao-store\[report\]'"):
         page.save(tmp_path / "r.html")
+    with pytest.raises(errors.MissingExtraError):
+        store.report(tmp_path / "r.html")
+    result = run(store.path, "-o", tmp_path / "r.html")
+    assert result.exit_code == 2
+    assert "pip install 'dao-store[report]'" in result.stderr
     assert not (tmp_path / "r.html").exists()
