@@ -53,8 +53,9 @@ def bar_columns(unit: str) -> tuple[ProgressColumn, ...]:
 
     class _Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
-            return Text("" if speed is None else f"{_compact(speed)} {unit}/s")
+            # Of a task that ended with its first step rich knows no speed.
+            speed = task.finished_speed or task.speed or task.completed / (task.elapsed or 1)
+            return Text(f"{_compact(speed)} {unit}/s" if speed else "")
 
     return (
         TextColumn("{task.description}"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["printable", "shortened"]
+__all__ = ["printable", "shortened", "squeezed"]
 
 
 def printable(text: object) -> str:
@@ -22,3 +22,16 @@ def shortened(text: object, most: int) -> str:
     """
     line = printable(str(text).replace("\n", " "))
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def squeezed(text: object, most: int) -> str:
+    """Return text as `shortened` does, with its end: names of a kind often differ there.
+
+    >>> squeezed("a study of the lung, part 22", 16)
+    'a study…part 22'
+    """
+    line = shortened(text, 10 * most)
+    if len(line) <= most:
+        return line
+    tail = (most - 1) // 2
+    return f"{line[: most - 1 - tail].rstrip()}…{line[-tail:].lstrip()}"

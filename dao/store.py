@@ -501,8 +501,10 @@ class Store(View):
         >>> page.facts.n_obs, [d.id for d in page.facts.datasets]
         (100, ['blood', 'gut'])
         """
-        from dao.report import Page, gather
+        from dao.report import Page, check_extra, gather
 
+        if path is not None:
+            check_extra()
         page = Page(gather(self))
         if path is not None:
             page.save(path)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+import pty
+import re
+import subprocess
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,6 +140,41 @@ def same_column(mine: pd.Series, theirs: pd.Series) -> None:
 def oracle() -> Callable[[ad.AnnData, pd.Index], np.ndarray[Any, Any]]:
     """Return `expected_matrix`."""
     return expected_matrix
+
+
+@pytest.fixture
+def on_terminal() -> Callable[[list[str]], tuple[str, str]]:
+    """Return a function that runs a command with stderr on a terminal: (stdout, what it shows).
+
+    What it shows is the text at the end, without what moves the cursor.
+    """
+
+    def run(command: list[str]) -> tuple[str, str]:
+        ours, theirs = pty.openpty()
+        shown = bytearray()
+
+        def read() -> None:
+            with suppress(OSError):  # the end of a terminal is an error
+                while piece := os.read(ours, 1 << 16):
+                    shown.extend(piece)
+
+        # A terminal holds little: somebody must read while the command runs.
+        thread = threading.Thread(target=read)
+        thread.start()
+        env = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+        try:
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, stderr=theirs, check=False, env=env
+            )
+        finally:
+            os.close(theirs)
+            thread.join()
+            os.close(ours)
+        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "\n")
+        assert done.returncode == 0, text
+        return done.stdout.decode(), text
+
+    return run
 
 
 @dataclass

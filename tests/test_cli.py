@@ -587,18 +587,27 @@ def test_completion_is_switched_on_as_documented(tmp_path: Path) -> None:
             assert word in result.stdout
 
 
-def test_a_bar_tells_rate_and_time_left(store: Path) -> None:
-    """On a terminal `dao validate` and `dao write` show how fast they are; never on stdout."""
-    ours, theirs = pty.openpty()
-    env = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-    command = [*PROGRAM, "validate", str(store)]
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, check=True, env=env)
-    os.close(theirs)
-    shown = os.read(ours, 1 << 16).decode()
-    os.close(ours)
+def test_a_bar_tells_rate_and_time_left(store: Path, on_terminal: Any) -> None:
+    """On a terminal `dao validate` shows how fast it is; never on stdout."""
+    stdout, shown = on_terminal([*PROGRAM, "validate", str(store)])
     assert "generation 1" in shown
     assert "rows/s" in shown
-    assert b"generation" not in result.stdout
+    assert "generation" not in stdout
+
+
+def test_bars_of_many_datasets(tmp_path: Path, make_study: Make, on_terminal: Any) -> None:
+    """A write shows the datasets in hand with their rates, not a thousand lines."""
+    code = (
+        "import sys, anndata, dao\n"
+        "study = anndata.read_h5ad(sys.argv[1])\n"
+        "dao.write_store(sys.argv[2], {f'study{i}': study for i in range(12)})\n"
+    )
+    make_study(0).write_h5ad(tmp_path / "x.h5ad")
+    command = [sys.executable, "-c", code, str(tmp_path / "x.h5ad"), str(tmp_path / "s.dao")]
+    end = on_terminal(command)[1].strip().splitlines()
+    end = [line for line in end if line][-8:]
+    assert [line.split()[0] for line in end] == [f"study{i}" for i in range(4, 12)]
+    assert all("100%" in line and "values/s" in line for line in end)
 
 
 def test_as_a_module(store: Path) -> None:

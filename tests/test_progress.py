@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -88,21 +85,14 @@ def test_silent_without_a_terminal(store: dao.Store, capfd: pytest.CaptureFixtur
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_bar_on_a_terminal(store: dao.Store) -> None:
+def test_a_bar_on_a_terminal(store: dao.Store, on_terminal: Any) -> None:
     """The bar says how many batches of how many, cells per second and the share of waiting."""
     code = (
         "import dao, sys\n"
         "store = dao.load_store(sys.argv[1])\n"
         "for _ in dao.progress(store.generator(50), 'epoch [red]1'): pass"
     )
-    ours, theirs = pty.openpty()
-    env = {**os.environ, "TERM": "xterm", "COLUMNS": "140"}
-    command = [sys.executable, "-c", code, store.path]
-    subprocess.run(command, stderr=theirs, check=True, env=env)
-    os.close(theirs)
-    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", os.read(ours, 1 << 16).decode())
-    os.close(ours)
-    last = shown.strip().splitlines()[-1]
+    last = on_terminal([sys.executable, "-c", code, store.path])[1].strip().splitlines()[-1]
     assert last.startswith("epoch [red]1 ")
     assert "3/3" in last
     assert re.search(r"[\d,]+ cells/s, \d+ % waiting for data", last)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from html.parser import HTMLParser
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import anndata as ad
 import numpy as np
@@ -116,8 +119,9 @@ def test_datasets_and_columns_are_as_pandas_counts(store: dao.Store) -> None:
     numbers = columns["n_counts"].histogram
     assert numbers is not None
     assert sum(numbers.cells) == 160
-    assert numbers.edges[0] == obs["n_counts"].min()
-    assert numbers.edges[-1] == obs["n_counts"].max()
+    assert list(numbers.cells) == np.histogram(obs["n_counts"], numbers.edges)[0].tolist()
+    assert {b - a for a, b in pairwise(numbers.edges)} == {numbers.edges[1] - numbers.edges[0]}
+    assert numbers.edges[0] == obs["n_counts"].min() - 0.5  # whole numbers lie between the edges
     assert columns["barcode"].distinct == 160
     assert columns["barcode"].top is None  # a bar for each cell would say nothing
 
@@ -262,13 +266,28 @@ def test_what_is_odd_is_found(write: Write, make_study: Make, tmp_path: Path) ->
 def test_damage_is_told_and_the_rest_too(store: dao.Store, tmp_path: Path) -> None:
     """A shard that is gone is a finding; what can be read is still there."""
     (tmp_path / "store.dao" / "datasets" / "a" / "X" / "data" / "c" / "0").unlink()
+    cut = tmp_path / "store.dao" / "datasets" / "b" / "X" / "indptr" / "c" / "0"
+    cut.write_bytes(cut.read_bytes()[:-1])
     facts = dao.load_store(tmp_path / "store.dao").report().facts
     damage = [f.text for f in facts.findings if f.kind == "damage"]
     assert any(text.startswith("datasets/a/X/data/c/0 cannot be read") for text in damage)
     assert any(text.startswith("X: ") for text in damage)
+    assert any(text.startswith("datasets/b/X/indptr/c/0 has ") for text in damage)
     assert facts.stream is None
     assert len(facts.datasets) == 3
     assert facts.columns
+
+
+def test_earlier_generations(store: dao.Store, tmp_path: Path) -> None:
+    """What only they need is told; of one that is open itself, later files are no leftovers."""
+    store.remove("b")
+    copy = shutil.copytree(tmp_path / "store.dao", tmp_path / "copy.dao")  # nobody has it open
+    texts = [f.text for f in dao.load_store(copy).report().facts.findings]
+    assert any(text.startswith("Only earlier generations need ") for text in texts)
+    opened = dao.load_store(tmp_path / "store.dao", generation=1)
+    facts = opened.report().facts
+    assert facts.generation == 1
+    assert not any("writer" in f.text or "earlier" in f.text for f in facts.findings)
 
 
 def test_nothing_selected(store: dao.Store) -> None:
@@ -327,7 +346,7 @@ def test_names_are_text(write: Write, make_study: Make) -> None:
     """Whatever studies call things: it is shown as it is, never obeyed, and a dollar stays one."""
     study = make_study()
     evil = EVIL.replace("\x1b", "")
-    study.obs[evil] = pd.Categorical(np.array([EVIL, "b </svg>", "😀"])[np.arange(50) % 3])
+    study.obs[evil] = pd.Categorical(np.array([EVIL, "b </svg>", "$y_2$"])[np.arange(50) % 3])
     store = write(
         {"a": dao.Source(study, organism=evil), "b": dao.Source(make_study(1), organism=evil)}
     )
@@ -337,12 +356,49 @@ def test_names_are_text(write: Write, make_study: Make) -> None:
     assert "\x1b" not in page.html
     text = "".join(found.text)
     assert "<script>alert('$x_1$')</script>" in text
-    assert "<script>alert('$x_1$')</s…" in text  # beside a bar
+    assert "$y_2$" in re.findall(r"<text[^>]*>([^<]*)</text>", page.html)  # no formula
     assert "b </svg>" in text
     frame = Page(page._repr_html_())
     assert [tag for tag, _ in frame.tags] == ["iframe"]
     assert frame.tags[0][1]["srcdoc"] == page.html
     assert "sandbox" in frame.tags[0][1]
+
+
+@drawn
+def test_any_character_can_be_drawn(write: Write, make_study: Make) -> None:
+    """Marks of HTML, XML, templates and formulas, controls, other scripts: the page stays whole."""
+    names = [
+        "", " ", "<b>&amp;</b>", "]]>", "<!--", "{{ 7 * 7 }}", "{% raw %}", "%s", "$$x$", "\\frac{1", "_", "^",
+        "'", '"', "`", "a\nb", "a\tb", "\x1b[31m", "\x7f", "\x85", "\u202eabc", "\u2028", "\ufeff", "\ufffe",
+        "é", "e\u0301", "😀", "漢字", "NaN", "None", "0", "x" * 1000,
+    ]  # fmt: skip
+    study = make_study(0, 2 * len(names))
+    study.obs = pd.DataFrame(
+        {
+            "first": pd.Categorical(names[:12] * 5 + names[:4], categories=names[:12]),
+            "second": pd.Categorical(names[12:24] * 5 + names[12:16], categories=names[12:24]),
+            "third": pd.Categorical(names[24:] * 8, categories=names[24:]),
+        },
+        index=study.obs_names,
+    )
+    page = write(study).report()
+    found = Page(page.html)
+    assert not {"b", "script"} & {tag for tag, _ in found.tags}
+    text = "".join(found.text)
+    for name in (
+        "<b>&amp;</b>",
+        "]]>",
+        "{{ 7 * 7 }}",
+        "$$x$",
+        "\\frac{1",
+        "漢字",
+        "xxx…xxx",
+        "a b",
+    ):
+        assert name in text
+    assert all(c.isprintable() or c == "\n" for c in text)
+    for svg in re.findall(r"<svg.*?</svg>", page.html, re.DOTALL):
+        ET.fromstring(svg)
 
 
 @drawn
@@ -436,4 +492,9 @@ def test_without_the_extra(
     assert str(page).startswith("Report of ")
     with pytest.raises(errors.MissingExtraError, match=r"'dao-store\[report\]'"):
         page.save(tmp_path / "r.html")
+    with pytest.raises(errors.MissingExtraError):
+        store.report(tmp_path / "r.html")
+    result = run(store.path, "-o", tmp_path / "r.html")
+    assert result.exit_code == 2
+    assert "pip install 'dao-store[report]'" in result.stderr
     assert not (tmp_path / "r.html").exists()

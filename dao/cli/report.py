@@ -43,7 +43,10 @@ def report(store: str, output: str | None, where: str | None, backend: str, as_j
 
     import dao
     from dao.cli.terminal import console
+    from dao.report import check_extra
 
+    if not as_json:
+        check_extra()
     cells = dao.load_store(store, backend)
     with console(stderr=True).status("reading"):
         page = (cells.subset(where) if where else cells).report()

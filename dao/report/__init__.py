@@ -7,6 +7,6 @@ page (`dao.report.page`).
 from __future__ import annotations
 
 from dao.report.gather import gather
-from dao.report.page import Page
+from dao.report.page import Page, check_extra
 
-__all__ = ["Page", "gather"]
+__all__ = ["Page", "check_extra", "gather"]

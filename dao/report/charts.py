@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from dao.printable import shortened
+from dao.printable import squeezed
 from dao.report.figure import ACCENT, INK, LINE, MUTED, WIDTH, axes_only, drawing, to_svg
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def bars(
         places, colours = np.arange(n), [ACCENT] * (n - muted) + [LINE] * muted
         drawn = axes.barh(places, numbers, 0.68, color=colours)
         axes.bar_label(drawn, [f"{v:,}" for v in numbers], padding=4, color=MUTED, fontsize=9.5)
-        axes.set_yticks(places, [shortened(v, _LABEL) for v in values])
+        axes.set_yticks(places, [squeezed(v, _LABEL) for v in values])
         axes.set_ylim(n - 0.4, -0.6)
         axes.set_xlim(0, max([*numbers, 1]) * 1.02)
         axes.xaxis.set_visible(False)
@@ -95,7 +95,7 @@ def boxes(
             whiskerprops={"color": MUTED},
             capprops={"color": "none"},
         )
-        axes.set_yticks(np.arange(n), [shortened(v, _LABEL) for v in values])
+        axes.set_yticks(np.arange(n), [squeezed(v, _LABEL) for v in values])
         axes.set_ylim(n - 0.4, -0.6)
         if min(five[0] for five in percentiles) > 0:
             _logarithmic(axes, min(five[0] for five in percentiles), max(p[4] for p in percentiles))
@@ -128,10 +128,10 @@ def shares(
         for (i, j), value in np.ndenumerate(share):
             colour = "#ffffff" if value > 0.55 else INK
             axes.text(j, i, texts[i][j], color=colour, fontsize=8.5, ha="center", va="center")
-        labels = [shortened(v, _CELL_LABEL) for v in names[1]]
+        labels = [squeezed(v, _CELL_LABEL) for v in names[1]]
         turned: Any = {"rotation": 40, "ha": "left", "rotation_mode": "anchor"}
         axes.set_xticks(np.arange(n_columns), labels, **turned)
-        axes.set_yticks(np.arange(n_rows), [shortened(v, _CELL_LABEL) for v in names[0]])
+        axes.set_yticks(np.arange(n_rows), [squeezed(v, _CELL_LABEL) for v in names[0]])
         axes.xaxis.tick_top()
         axes.tick_params(length=0)
         axes_only(axes)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import pandas as pd
+    from numpy.typing import NDArray
 
     from dao.column import Column
     from dao.store import Store
@@ -27,6 +28,7 @@ MOST_COLUMNS = 100
 NAME_WIDTH = 60
 _MOST_VALUES = 12
 _BINS = 30
+_MOST_WHOLE = 1e6
 _FEW_CELLS = 10
 _MOST_COMPARED = 5_000
 _MOST_ALIKE = 20
@@ -86,5 +88,14 @@ def _histogram(column: Column) -> Histogram | None:
     low, high = float(numbers.min()), float(numbers.max())
     if not np.isfinite(high - low) or low == high:
         return None
-    cells, edges = np.histogram(numbers, _BINS, (low, high))
+    cells, edges = np.histogram(numbers, _edges(numbers, low, high))
     return Histogram(tuple(edges.tolist()), tuple(cells.tolist()))
+
+
+def _edges(numbers: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
+    """Return the edges of bins; for whole numbers between them, as many in each bin."""
+    n_whole = high - low + 1
+    if n_whole < _MOST_WHOLE and bool((numbers == np.trunc(numbers)).all()):
+        step = int(-(-n_whole // _BINS))
+        return np.arange(low, high + step + 1, step) - 0.5
+    return np.linspace(low, high, _BINS + 1)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from dao.backend import ForeignReader
+from dao.directory import StoreDirectory
 from dao.printable import shortened
 from dao.remote.url import is_url
 from dao.report.facts import Finding
@@ -16,6 +19,7 @@ from dao.write.tidy import tidy
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from dao.format.manifest import Manifest
     from dao.report.facts import ColumnFact, GenesFact, PairFact, SpreadFact
     from dao.store import Store
 
@@ -33,16 +37,21 @@ def store_findings(store: Store) -> list[Finding]:
     if not (root / "dao.json").is_file():
         return []
     found = [Finding("damage", text) for text in quick_problems(root, manifest)]
+    if StoreDirectory(root).manifest.generation == manifest.generation:
+        found += _of_space(root, manifest)  # else later generations would look like leftovers
+    return found
+
+
+def _of_space(root: Path, manifest: Manifest) -> Iterator[Finding]:
     left, older, _ = tidy(root, manifest, repair=False, old_generations=False)
     if left:
-        text = f"{_count(left, 'file or folder')} left by a writer: {_named(left)}."
-        found.append(Finding("note", text, f"dao validate {store.path} --repair"))
+        text = f"Left by a writer, or being written: {_named(left)}."
+        yield Finding("note", text, f"dao validate {quote(str(root))} --repair")
     if older:
         sizes = sum(_size(root / path) for path in older)
         text = f"Only earlier generations need {format_bytes(sizes)} of the folder."
-        command = f"dao validate {store.path} --repair --old-generations"
-        found.append(Finding("note", text, command))
-    return found
+        command = f"dao validate {quote(str(root))} --repair --old-generations"
+        yield Finding("note", text, command)
 
 
 def cell_findings(
@@ -63,11 +72,11 @@ def _of_values(spreads: tuple[SpreadFact, ...]) -> Iterator[Finding]:
             f"X is whole numbers in {_named(whole)}, and not in {_named(other)}: counts beside "
             "values that were normalised."
         )
-        yield Finding("look", text, "dao.Source(path, layer=...) takes another layer, or raw")
+        yield Finding("look", text, 'dao.Source(path, layer="counts")  # another layer, or raw')
     empty = [f"{s.dataset} ({s.n_empty:,} of {s.n_looked_at:,})" for s in spreads if s.n_empty]
     if empty:
         text = f"Cells without any value of the selected features: {_named(empty)}."
-        yield Finding("look", text, 'store.subset("n_counts > 0"), with a column of yours')
+        yield Finding("look", text, 'store.subset("n_counts > 0")  # with a column of yours')
 
 
 def _of_genes(genes: tuple[GenesFact, ...]) -> Iterator[Finding]:
@@ -75,10 +84,10 @@ def _of_genes(genes: tuple[GenesFact, ...]) -> Iterator[Finding]:
         share = fact.by_number[-1] / max(1, fact.n_vars)
         if len(fact.datasets) > 1 and share < 0.5:
             text = (
-                f"{fact.organism}: only {fact.by_number[-1]:,} of {fact.n_vars:,} features "
-                "were measured by every study; zeros elsewhere may say nothing."
+                f"{fact.organism}: {fact.by_number[-1]:,} of {fact.n_vars:,} features were "
+                f"measured by all {len(fact.datasets)} studies; other zeros may say nothing."
             )
-            hint = 'features="inner" when writing, or generator(measured=True)'
+            hint = 'dao.write_store(..., features="inner")  # or generator(measured=True)'
             yield Finding("look", text, hint)
 
 
@@ -86,22 +95,24 @@ def _of_columns(columns: tuple[ColumnFact, ...]) -> Iterator[Finding]:
     gaps = [f"{c.name} ({c.missing:,})" for c in columns if c.missing]
     if gaps:
         text = f"Columns without a value in some cells: {_named(gaps)}."
-        yield Finding("note", text, "exclude={column: None} leaves these cells out")
+        yield Finding(
+            "note", text, "store.subset(exclude={column: None})  # leaves these cells out"
+        )
     rare = [f"{c.name} ({c.n_rare:,} of {c.distinct:,})" for c in columns if c.n_rare]
     if rare:
         yield Finding("note", f"Values that few cells have, fewer than 10: {_named(rare)}.")
     for column in columns:
         if column.alike:
             text = f"Values of {column.name} that may be the same: {_named(column.alike)}."
-            hint = "dao.Source(path, obs={name: (column, {old: new})}) unites them"
+            hint = "dao.Source(path, obs={name: (column, {old: new})})  # unites them"
             yield Finding("look", text, hint)
 
 
 def _of_pairs(pairs: tuple[PairFact, ...]) -> Iterator[Finding]:
     same = [f"{p.row} and {p.column}" for p in pairs if p.association >= _CONFOUNDED]
     if same:
-        text = f"One column says what the other is: {_named(same)}."
-        yield Finding("note", text, "a model cannot tell the effects of such columns apart")
+        text = f"One says what the other is, so no model can tell them apart: {_named(same)}."
+        yield Finding("note", text)
 
 
 def _named(names: Sequence[str]) -> str:
@@ -110,10 +121,10 @@ def _named(names: Sequence[str]) -> str:
     return f"{shown} and {rest:,} more" if rest > 0 else shown
 
 
-def _count(names: list[str], noun: str) -> str:
-    return f"{len(names):,} {noun if len(names) == 1 else 'files and folders'}"
-
-
 def _size(path: Path) -> int:
     files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    size = 0
+    for file in files:
+        with suppress(OSError):  # somebody else may be tidying up
+            size += file.stat().st_size if file.is_file() else 0
+    return size

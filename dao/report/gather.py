@@ -65,6 +65,7 @@ def gather(store: Store) -> Facts:
         genes += [found] if found else []
         spreads += tried("X", spread_facts, store, name, looked_at) or []
     stream = tried("the stream", stream_fact, store, organisms[0], columns) if organisms else None
+    of_files = tried("files", store_findings, store) or []
     unread = [Finding("damage", text) for text in tried.unread]
     odd = cell_findings(columns, pairs, tuple(genes), tuple(spreads))
     return Facts(
@@ -77,7 +78,7 @@ def gather(store: Store) -> Facts:
         spreads=tuple(spreads),
         arrays=array_facts(store),
         stream=stream,
-        findings=(*store_findings(store), *unread, *odd),
+        findings=(*of_files, *unread, *odd),
     )
 
 

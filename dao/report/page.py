@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from dao.report.facts import Facts
 
-__all__ = ["Page"]
+__all__ = ["Page", "check_extra"]
 
 _HEIGHT = 640  # of the page inside of a notebook, in pixels
 
@@ -72,14 +73,28 @@ class Page:
         return f'<iframe srcdoc="{escape(self.html)}" style="{style}" sandbox></iframe>'
 
 
-def _rendered(facts: Facts) -> str:
-    try:
-        import jinja2
+def check_extra() -> None:
+    """Refuse to begin what could not be drawn in the end.
 
-        from dao.report.pictures import pictures
+    Raises
+    ------
+    dao.errors.MissingExtraError
+        If matplotlib or jinja2 is not installed.
+    """
+    try:
+        import_module("jinja2")
+        import_module("dao.report.pictures")
     except ImportError as error:
         msg = "a report"
         raise missing_extra(msg, "report", error) from error
+
+
+def _rendered(facts: Facts) -> str:
+    check_extra()
+    import jinja2
+
+    from dao.report.pictures import pictures
+
     environment = jinja2.Environment(
         autoescape=True,
         trim_blocks=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +12,9 @@ from markupsafe import Markup
 from dao.report.charts import bars, boxes, heat, histogram, shares, steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from dao.report.facts import ColumnFact, Facts, GenesFact, PairFact, SpreadFact
+    from dao.report.facts import ColumnFact, Facts, GenesFact, PairFact, SpreadFact, Top
 
 __all__ = ["Picture", "pictures"]
 
@@ -32,10 +33,9 @@ class Picture:
 
 def pictures(facts: Facts) -> dict[str, list[Picture]]:
     """Return section of the page -> its pictures."""
-    drawn = [c for c in facts.columns if c.top is not None or c.histogram is not None]
     organisms = dict.fromkeys(s.organism for s in facts.spreads)
     return {
-        "columns": [_column(i, c) for i, c in enumerate(drawn[:_MOST_DRAWN])],
+        "columns": list(islice(_columns(facts.columns), _MOST_DRAWN)),
         "pairs": [_pair(i, p) for i, p in enumerate(facts.pairs)],
         "genes": [p for i, g in enumerate(facts.genes) for p in _genes(f"g{i}", g)],
         "spreads": [
@@ -51,18 +51,25 @@ def _picture(title: str, note: str, svg: str) -> Picture:
     return Picture(title, note, Markup(svg))  # noqa: S704
 
 
-def _column(number: int, fact: ColumnFact) -> Picture:
-    name, label = f"c{number}", f"cells by {fact.name}"
-    if fact.histogram is not None:
-        note = f"{fact.text}{f'; {fact.missing:,} missing' if fact.missing else ''}"
-        return _picture(fact.name, note, histogram(name, label, fact.histogram))
-    top = fact.top
-    assert top is not None  # noqa: S101 - one of both is there
-    rest = {f"{top.n_others:,} other values": top.others} if top.n_others else {}
-    rest |= {"missing": fact.missing} if fact.missing else {}
-    values, numbers = (*top.values, *rest), (*top.cells, *rest.values())
-    note = f"{fact.distinct:,} values"
-    return _picture(fact.name, note, bars(name, label, values, numbers, len(rest)))
+def _columns(columns: Iterable[ColumnFact]) -> Iterator[Picture]:
+    for number, fact in enumerate(columns):
+        name, label = f"c{number}", f"cells by {fact.name}"
+        if fact.histogram is not None:
+            note = f"{fact.text}{f'; {fact.missing:,} missing' if fact.missing else ''}"
+            yield _picture(fact.name, note, histogram(name, label, fact.histogram))
+        elif fact.top is not None:
+            rest = _rest(fact.top, fact.missing)
+            values, cells = zip(
+                *zip(fact.top.values, fact.top.cells, strict=True), *rest, strict=True
+            )
+            drawn = bars(name, label, values, cells, len(rest))
+            yield _picture(fact.name, f"{fact.distinct:,} values", drawn)
+
+
+def _rest(top: Top, missing: int) -> list[tuple[str, int]]:
+    """Return what stands below the values: the others and the missing ones, with their cells."""
+    others = [(f"{top.n_others:,} other values", top.others)] if top.n_others else []
+    return [*others, *([("missing", missing)] if missing else [])]
 
 
 def _pair(number: int, fact: PairFact) -> Picture:

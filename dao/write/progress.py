@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,7 +12,11 @@ from dao.bars import bar_columns
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rich.progress import TaskID
+
 __all__ = ["ProgressReport", "progress_report"]
+
+_MOST_SHOWN = 8
 
 
 class ProgressReport(Protocol):
@@ -40,9 +45,14 @@ def progress_report(*, show: bool) -> Iterator[ProgressReport]:
     from rich.console import Console
     from rich.progress import Progress
 
+    shown: deque[TaskID] = deque()
+
     class _Bars:
         def begin(self, name: str, n_elements: int) -> Callable[[int], None]:
             task = bars.add_task(name, total=max(1, n_elements))
+            shown.append(task)
+            if len(shown) > _MOST_SHOWN:  # a thousand datasets do not fit on a terminal
+                bars.update(shown.popleft(), visible=False)
             if not n_elements:
                 bars.advance(task, 1)
             return lambda n: bars.advance(task, n)
