@@ -115,9 +115,10 @@ class RowSpool:
         if self._file < 0:
             self._file = self._stack.enter_context(self._open()).fileno()
         window = self._waiting()
-        places = np.unique(window.places)
+        firsts = np.flatnonzero(np.diff(window.places, prepend=-1))
+        places = window.places[firsts]
         before = np.append(0, np.cumsum(window.parts[:, 1]))
-        before = before[np.append(np.searchsorted(window.places, places), len(window.places))]
+        before = before[np.append(firsts, len(window.places))]
         dtype = narrowest_dtype(self.range, self._dtype)
         columns_at, n = self._written, int(before[-1])
         values_at = columns_at + padded(n * self._columns.itemsize)
