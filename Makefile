@@ -9,7 +9,7 @@ AZURITE := $(if $(shell command -v npm),.azurite/.done)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test lint unit docs dist core no-core bench bench-scale clean
+.PHONY: help demo test lint unit docs dist core no-core bench bench-scale bench-memory clean
 
 help:
 	@echo "make demo   write a store from single-cell studies and train on a part of it"
@@ -22,6 +22,7 @@ help:
 	@echo "make bench  the comparison with other loaders, into docs/benchmarks.md; half an hour"
 	@echo "            options go into ARGS='...'; ARGS=--quick only shows that it runs"
 	@echo "make bench-scale  how cost grows with the number of cells, into docs/benchmarks/"
+	@echo "make bench-memory  the peak memory of writing beside what it may hold; minutes"
 	@echo "make clean  remove everything that was made here"
 
 demo: .venv/.demo
@@ -54,6 +55,9 @@ bench: .venv/.dev
 
 bench-scale: .venv/.dev
 	$(BIN)/python tests/benchmarks/scale.py --draw docs/benchmarks $(ARGS)
+
+bench-memory: .venv/.dev
+	$(BIN)/python tests/benchmarks/memory.py $(ARGS)
 
 clean:
 	rm -rf .azurite .venv .venv313 .venv-annbatch .venv-scdataset build dist docs/_build

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -83,6 +83,10 @@ class Selection:
         """Places of the datasets that take part."""
         return np.flatnonzero(self.counts).tolist()
 
+    @cached_property
+    def _all_whole(self) -> bool:
+        return all(self.chosen[i] is None for i in self.datasets)
+
     def parts(self) -> Iterator[tuple[int, NDArray[np.uint32] | None]]:
         """Yield (dataset, rows) of every dataset with rows; None stands for all rows.
 
@@ -131,6 +135,20 @@ class Selection:
             return Selection(kept.sizes, kept.chosen, self.order)
         return Selection(kept.sizes, kept.chosen, _ranks(mask)[self.order[mask[self.order]]])
 
+    def keep_rows(self, found: Sequence[NDArray[np.uint32] | None]) -> Selection:
+        """Return some of the chosen rows of each part, in store order.
+
+        Parameters
+        ----------
+        found
+            For each part which of its chosen rows, ascending; None for all.
+        """
+        chosen = list(self.chosen)
+        for (i, rows), here in zip(self.parts(), found, strict=True):
+            if here is not None:
+                chosen[i] = here if rows is None else rows[here]
+        return Selection(self.sizes, tuple(chosen))
+
     def only(self, mask: NDArray[np.bool_]) -> Selection:
         """Return the chosen rows that are true in a mask over all of them, in store order."""
         chosen = list(self.chosen)
@@ -146,7 +164,7 @@ class Selection:
         places = self._places(positions)
         datasets = self._holders(places)
         rows = places - self.offsets[datasets]
-        if all(self.chosen[i] is None for i in self.datasets):
+        if self._all_whole:
             return datasets, rows
         order = order_of(datasets, len(self.sizes))
         ordered = datasets[order]

@@ -22,7 +22,9 @@ from dao.samplers import (
     Sequential,
     Shuffle,
     Weighted,
+    auto,
 )
+from dao.samplers.blocks import shuffled_blocks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -325,3 +327,23 @@ def test_representations_tell_samplers_apart() -> None:
     assert repr(Weighted([1.0, 2.0])) == repr(Weighted(np.array([1.0, 2.0])))
     assert repr(Weighted([1.0, 2.0])) != repr(Weighted([2.0, 1.0]))
     assert "size=None" in repr(Weighted("depth"))
+
+
+@given(st.integers(0, 80), st.integers(1, 12), st.integers(0, 80), st.integers(0, 80))
+@settings(max_examples=200, deadline=None)
+def test_any_stretch_of_shuffled_blocks(n: int, size: int, a: int, b: int) -> None:
+    """It is that of all blocks one after another, wherever the short one is."""
+    blocks = shuffled_blocks(n, size, a, "blocks")
+    whole = [np.arange(k * size, min(n, (k + 1) * size)) for k in blocks.order.tolist()]
+    expected = np.concatenate([np.empty(0, np.int64), *whole])
+    assert sorted(expected.tolist()) == list(range(n))
+    low, high = sorted((min(a, n), min(b, n)))
+    np.testing.assert_array_equal(blocks.items(low, high), expected[low:high])
+
+
+def test_automatic_blocks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of very many rows no block is tried whose order would take more memory than it is worth."""
+    monkeypatch.setattr(auto, "_MOST_BLOCKS", 1 << 12)
+    rows = Rows(np.array([1 << 16]))
+    tried = auto.auto_shuffle(samplers.Shuffle(), rows, {"dataset": lambda found: found // 256})
+    assert tried.block == 16

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from dao.selection import rows_where
 from dao.threads import in_threads
 from dao.where import evaluate
 from dao.where.expression import columns_of
@@ -31,5 +32,11 @@ def filtered(selection: Selection, expression: Expression, obs: ObsStore) -> Sel
         found = evaluate(expression, obs.columns(ordinal, names), selection.sizes[ordinal])
         return found if rows is None else found[rows]
 
-    jobs = [partial(mask, i, rows) for i, rows in selection.parts()]
-    return selection.keep(in_threads(jobs))
+    def true(ordinal: int, rows: NDArray[np.uint32] | None) -> NDArray[np.uint32] | None:
+        found = mask(ordinal, rows)
+        return None if found.all() else rows_where(found)
+
+    if selection.order is not None:
+        return selection.keep(in_threads([partial(mask, i, r) for i, r in selection.parts()]))
+    # Of few true rows of many cells their numbers are smaller than masks of all.
+    return selection.keep_rows(in_threads([partial(true, i, r) for i, r in selection.parts()]))

@@ -21,6 +21,7 @@ __all__ = ["auto_batch_size", "auto_shuffle"]
 
 _ENOUGH = 0.985  # of the entropy of a perfect shuffle: a little more than is promised
 _BLOCKS = (256, 128, 64, 32, 16, 8, 4, 2, 1)
+_MOST_BLOCKS = 1 << 26  # in an epoch: their order alone takes four bytes each, twenty for a while
 _WINDOWS = (16_384, 32_768, 65_536, 131_072)
 # The order must not depend on the batch size, so settings are judged by one that is large:
 # smaller batches reach a larger share.
@@ -45,7 +46,9 @@ def auto_shuffle(
     labels
         What has to be mixed: key -> function that returns the label of each row.
     """
-    blocks = _BLOCKS if sampler.block == "auto" else (int(sampler.block),)
+    blocks = tuple(b for b in _BLOCKS if rows.n <= b * _MOST_BLOCKS) or _BLOCKS[:1]
+    if sampler.block != "auto":
+        blocks = (int(sampler.block),)
     windows = _WINDOWS[:1] if sampler.block == "auto" else _WINDOWS
     if sampler.window != "auto":
         windows = (int(sampler.window),)

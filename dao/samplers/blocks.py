@@ -13,7 +13,7 @@ from dao.samplers.rng import permutation
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Blocks", "check_lengths", "narrow", "shuffled_blocks"]
+__all__ = ["Blocks", "EvenBlocks", "check_lengths", "narrow", "shuffled_blocks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,50 @@ class Blocks:
         return items[skipped : skipped + high - low]
 
 
-def shuffled_blocks(n: int, size: int, *key: int | str) -> Blocks:
+@dataclass(frozen=True, slots=True)
+class EvenBlocks:
+    """A stream of blocks that are all of one size, but for one: where they begin is arithmetic.
+
+    Attributes
+    ----------
+    order
+        The blocks, in stream order, in four bytes each where that suffices.
+    size
+        Items in a block.
+    short
+        Place in the stream of the last block, which may have fewer.
+    missing
+        How many fewer.
+    """
+
+    order: NDArray[np.unsignedinteger]
+    size: int
+    short: int
+    missing: int
+
+    def items(self, low: int, high: int) -> NDArray[np.int64]:
+        """Return the items at places ``low`` to ``high`` of the stream."""
+        if low >= high:
+            return np.empty(0, np.int64)
+        here = np.arange(self._block(low), self._block(high - 1) + 1)
+        starts = self.order[here].astype(np.int64) * self.size
+        first = here * self.size - self.missing * (here > self.short)
+        lengths = np.where(here == self.short, self.size - self.missing, self.size)
+        items = np.repeat(starts - first, lengths) + np.arange(first[0], first[0] + lengths.sum())
+        return items[low - first[0] : high - first[0]]
+
+    def _block(self, place: int) -> int:
+        """Return which block of the stream holds a place."""
+        is_behind = place >= (self.short + 1) * self.size - self.missing
+        return (place + self.missing * is_behind) // self.size
+
+
+def shuffled_blocks(n: int, size: int, *key: int | str) -> EvenBlocks:
     """Return ``n`` items in blocks of ``size``, in a random order that depends on ``key``."""
-    order = permutation(-(-n // size), *key)
-    lengths = np.minimum(size, n - order * size)
-    return Blocks(order, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), size)
+    n_blocks = -(-n // size)
+    order = narrow(permutation(n_blocks, *key), n_blocks)
+    short = int(np.argmax(order)) if n_blocks else 0
+    return EvenBlocks(order, size, short, n_blocks * size - n)
 
 
 def narrow(rows: NDArray[Any], n: int) -> NDArray[np.unsignedinteger]:

@@ -57,4 +57,4 @@ def permutation(n: int, *key: int | str) -> NDArray[np.int64]:
     >>> sorted(permutation(4, 0, "epoch").tolist())
     [0, 1, 2, 3]
     """
-    return np.argsort(random_bits(n, *key), kind="stable").astype(np.int64)
+    return np.argsort(random_bits(n, *key), kind="stable").astype(np.int64, copy=False)

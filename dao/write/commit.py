@@ -21,7 +21,7 @@ from dao.generations import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 __all__ = [
@@ -85,7 +85,12 @@ def commit(root: Path, manifest: Manifest) -> None:
     """Make a new generation the store's content, durably and at once."""
     content = manifest.to_json().encode()
     Manifest.from_json(content)  # what cannot be read again must not replace what can
-    new = [*_new_files(root, manifest), *_keep(root, manifest.generation, content)]
+    text = (root / MANIFEST_NAME).read_bytes() if (root / MANIFEST_NAME).exists() else None
+    before = None if text is None else Manifest.from_json(text)
+    copies = {manifest.generation: content}
+    if text is not None and before is not None:
+        copies[before.generation] = text
+    new = [*_new_files(root, manifest, before), *_keep(root, copies)]
     for path in new:
         _fsync(path)
     # The folders that they are in, up to the root; those of other datasets have not changed.
@@ -128,27 +133,22 @@ def named(manifest: Manifest) -> set[str]:
     return files | {d.path for d in manifest.datasets}
 
 
-def _keep(root: Path, generation: int, content: bytes) -> Iterator[Path]:
-    """Leave a copy of a manifest, and of the one before it where an older dao left none.
+def _keep(root: Path, copies: Mapping[int, bytes]) -> Iterator[Path]:
+    """Leave copies of a manifest, and of the one before it where an older dao left none.
 
     Yields what was written.
     """
     folder = root / GENERATIONS
     folder.mkdir(exist_ok=True)
-    copies = {generation_path(root, generation): content}
-    if (root / MANIFEST_NAME).exists():
-        before = (root / MANIFEST_NAME).read_bytes()
-        copies[generation_path(root, Manifest.from_json(before).generation)] = before
-    for path, text in copies.items():
+    for generation, text in copies.items():
+        path = generation_path(root, generation)
         if not path.exists() or path.read_bytes() != text:
             path.write_bytes(text)
             yield path
 
 
-def _new_files(root: Path, manifest: Manifest) -> Iterator[Path]:
-    old: set[str] = set()
-    if (root / MANIFEST_NAME).exists():
-        old = named(Manifest.from_json((root / MANIFEST_NAME).read_bytes()))
+def _new_files(root: Path, manifest: Manifest, before: Manifest | None) -> Iterator[Path]:
+    old = set() if before is None else named(before)
     for name in sorted(named(manifest) - old):
         path = root / name
         yield from (p for p in ([path] if path.is_file() else path.rglob("*")) if p.is_file())

@@ -23,36 +23,71 @@ if TYPE_CHECKING:
     from dao.write.window import Arena
     from dao.write.workers import Workers
 
-__all__ = ["PART_BYTES", "Run", "load_windows", "padded", "write_items"]
+__all__ = ["PART_BYTES", "Run", "load_windows", "padded", "write_items", "write_tables"]
 
 # What the tables need for one row, or one part of a row, while they are being sorted.
 PART_BYTES = 160
+_SAMPLE = 1024
+_STRETCH = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Sorted rows in a file.
+    """Sorted rows in a file; of its tables only a few entries are in memory.
 
     Attributes
     ----------
     file
         Its descriptor.
-    places
-        Of its rows, ascending.
-    before
-        Elements before each row, and at last all of them.
+    n_rows
+        Rows, or parts of rows; their places ascend.
+    sample
+        Every so many'th of the places.
+    places_at, before_at
+        Where in the file the places begin, and the numbers of elements before each row (one more
+        than rows), in bytes.
     columns_at, values_at
-        Where in the file they begin, in bytes.
+        Where the elements begin.
     dtype
         Of the values.
     """
 
     file: int
-    places: NDArray[np.int64]
-    before: NDArray[np.int64]
+    n_rows: int
+    sample: NDArray[np.int64]
+    places_at: int
+    before_at: int
     columns_at: int
     values_at: int
     dtype: np.dtype[Any]
+
+    def rows(self, first: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the places from ``first`` to ``stop`` that it has, and what is before them."""
+        low, high = np.searchsorted(self.sample, (first, stop))
+        a, b = max(0, int(low) - 1) * _SAMPLE, min(self.n_rows, int(high) * _SAMPLE)
+        places = self._read(self.places_at, a, b)
+        i, j = np.searchsorted(places, (first, stop))
+        return places[i:j], self._read(self.before_at, a + int(i), a + int(j) + 1)
+
+    def lengths(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Yield places and how many elements they have, a stretch at a time."""
+        for a in range(0, self.n_rows, _STRETCH):
+            b = min(a + _STRETCH, self.n_rows)
+            yield self._read(self.places_at, a, b), np.diff(self._read(self.before_at, a, b + 1))
+
+    def _read(self, at: int, a: int, b: int) -> NDArray[np.int64]:
+        out = np.empty(b - a, np.int64)
+        read_items(self.file, out, at + 8 * a)
+        return out
+
+
+def write_tables(
+    file: int, at: int, places: NDArray[np.int64], before: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], int]:
+    """Write the tables of a run; return the sample of its places, and where ``before`` begins."""
+    write_items(file, places, at)
+    write_items(file, before, at + places.nbytes)
+    return places[::_SAMPLE].copy(), at + places.nbytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +105,12 @@ class _Loader:
         tables, jobs, at = [np.empty((0, 5), np.int64)], [], 0
         kinds = tuple(dict.fromkeys(run.dtype for run in self.runs))
         for run in self.runs:
-            a, b = np.searchsorted(run.places, (first, stop))
-            before = np.asarray(run.before[a : b + 1])
+            places, before = run.rows(first, stop)
             start, n = int(before[0]), int(before[-1] - before[0])
             if not n:
                 continue
-            parts = np.empty((b - a, 5), np.int64)
-            parts[:, 0], parts[:, 1] = run.places[a:b], np.diff(before)
+            parts = np.empty((len(places), 5), np.int64)
+            parts[:, 0], parts[:, 1] = places, np.diff(before)
             parts[:, 4] = kinds.index(run.dtype)
             for slot, dtype, stored in (
                 (2, self.column_dtype, run.columns_at),
@@ -94,13 +128,7 @@ class _Loader:
         )
 
     def _read(self, file: int, dtype: np.dtype[Any], at: int, n: int, stored: int) -> None:
-        target = self.arena.view(dtype, at, n).data.cast("B")
-        while target:
-            got = os.preadv(file, [target], stored)
-            if not got:
-                msg = "A temporary file of the writer has become shorter while in use."
-                raise StorageError(msg)
-            target, stored = target[got:], stored + got
+        read_items(file, self.arena.view(dtype, at, n), stored)
 
 
 def load_windows(
@@ -126,13 +154,13 @@ def load_windows(
     """
     loader = _Loader(runs, arena, workers, column_dtype, n_vars, in_parts)
     width = column_dtype.itemsize + max(r.dtype.itemsize for r in runs)
-    # Two ends of every run need padding; each of its rows needs a part.
-    row_bytes = PART_BYTES * (len(runs) if in_parts else 1)
-    ends = indptr[stops] * width + stops * row_bytes
     k = 0
     while k < len(firsts):
-        goal = indptr[firsts[k]] * width + firsts[k] * row_bytes + arena.limit
-        end = max(k + 1, int(np.searchsorted(ends, goal, side="right")))
+        n_rows, n = stops[k:] - firsts[k], indptr[stops[k:]] - indptr[firsts[k]]
+        # Each row of each run needs a part, but none has more parts than elements.
+        n_parts = np.minimum(n_rows * len(runs), n) if in_parts else n_rows
+        needed = n * width + n_parts * PART_BYTES
+        end = k + max(1, int(np.searchsorted(needed, arena.limit, side="right")))
         yield loader.load(int(firsts[k]), int(stops[end - 1])), range(k, end)
         k = end
 
@@ -143,6 +171,23 @@ def write_items(file: int, items: NDArray[Any], at: int) -> None:
     while rest:
         done = os.pwrite(file, rest, at)
         rest, at = rest[done:], at + done
+
+
+def read_items(file: int, out: NDArray[Any], at: int) -> None:
+    """Fill an array from a byte of a file on.
+
+    Raises
+    ------
+    dao.errors.StorageError
+        If the file ends before.
+    """
+    rest = out.data.cast("B")
+    while rest:
+        got = os.preadv(file, [rest], at)
+        if not got:
+            msg = "A temporary file of the writer has become shorter while in use."
+            raise StorageError(msg)
+        rest, at = rest[got:], at + got
 
 
 def padded(n_bytes: int) -> int:

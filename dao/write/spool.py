@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from dao.format.encodings import ValueRange, index_dtype, narrowest_dtype
-from dao.write.runs import PART_BYTES, Run, load_windows, padded, write_items
+from dao.write.runs import PART_BYTES, Run, load_windows, padded, write_items, write_tables
 from dao.write.window import Arena, Window
 
 if TYPE_CHECKING:
@@ -115,20 +115,28 @@ class RowSpool:
         if self._file < 0:
             self._file = self._stack.enter_context(self._open()).fileno()
         window = self._waiting()
-        places = np.unique(window.places)
+        firsts = np.flatnonzero(np.diff(window.places, prepend=-1))
+        places = window.places[firsts]
         before = np.append(0, np.cumsum(window.parts[:, 1]))
-        before = before[np.append(np.searchsorted(window.places, places), len(window.places))]
+        before = before[np.append(firsts, len(window.places))]
         dtype = narrowest_dtype(self.range, self._dtype)
         columns_at, n = self._written, int(before[-1])
         values_at = columns_at + padded(n * self._columns.itemsize)
-        run = Run(self._file, places, before, columns_at, values_at, dtype)
+        tables_at = values_at + padded(n * dtype.itemsize)
+        sample, before_at = write_tables(self._file, tables_at, places, before)
+        run = Run(
+            self._file, len(places), sample, tables_at, before_at, columns_at, values_at, dtype
+        )
         cuts = np.searchsorted(before, np.arange(0, n, _SPILL_ELEMENTS))
         cuts = np.append(np.unique(cuts), len(places))
         self._workers.run(
             self._spill_rows,
-            ((window, run, a, b) for a, b in pairwise(cuts)),
+            (
+                (window, run, int(places[a]), int(places[b - 1]) + 1, int(before[a]))
+                for a, b in pairwise(cuts)
+            ),
         )
-        self._written = values_at + padded(n * dtype.itemsize)
+        self._written = before_at + before.nbytes
         self.runs.append(run)
         self._forget()
 
@@ -189,9 +197,7 @@ class RowSpool:
         self._parts, self._kinds = [], []
         self._used, self._tables = 0, 0
 
-    def _spill_rows(self, window: Window, run: Run, a: int, b: int) -> None:
-        first, stop = int(run.places[a]), int(run.places[b - 1]) + 1
+    def _spill_rows(self, window: Window, run: Run, first: int, stop: int, done: int) -> None:
         columns, values = window.take(first, stop, run.dtype, self._workers.scratch)
-        done = int(run.before[a])
         write_items(self._file, columns, run.columns_at + done * columns.itemsize)
         write_items(self._file, values, run.values_at + done * values.itemsize)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,15 +88,19 @@ def check_shared(client: Any, root: Path, sources: Iterable[Any]) -> None:
     paths = (Path(s).absolute() for s in sources if isinstance(s, str | os.PathLike))
     wanted = {str(p.parent): str(p) for p in paths if p.exists()}
     here = next(p for p in (root.absolute(), *root.absolute().parents) if p.is_dir())
-    with tempfile.NamedTemporaryFile(dir=here, prefix=".dao-", suffix=".probe") as probe:
-        wanted[""] = probe.name
+    with ExitStack() as stack:
+        probe = None
+        with suppress(OSError):  # where nothing can be written the lock says so, in words
+            probe = wanted[""] = stack.enter_context(
+                tempfile.NamedTemporaryFile(dir=here, prefix=".dao-", suffix=".probe")
+            ).name
         answers = client.run(_look, list(wanted.values()))
     for worker, (version, unseen) in answers.items():
         if version != __version__:
             msg = f"The worker {worker} has dao-store {version}, and here it is {__version__}."
             raise StorageError(msg)
         for path in unseen:
-            seen = here if path == probe.name else path
+            seen = here if path == probe else path
             msg = (
                 f"The worker {worker} does not see {seen} as this process does: writing with "
                 "client= needs folders that all machines share, at the same path."

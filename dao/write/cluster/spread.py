@@ -102,13 +102,12 @@ def _matrix(given: tasks.Given, begun: tasks.Begun, name: str, root: Path) -> St
     ]
     (outlined,) = yield [Call(tasks.outline, (begun, name, collected))]
     layout = outlined.layout
-    runs = tuple(run for part in collected for run in part.runs)
     call = partial(Call, tasks.encode)
     cuts = range(0, layout.rows.n_shards, _SHARDS)
     shards = [range(a, min(a + _SHARDS, layout.rows.n_shards)) for a in cuts]
     parts = []
     if shards:
-        parts = yield [call((begun, name, outlined, runs, some)) for some in shards]
+        parts = yield [call((begun, name, outlined, some)) for some in shards]
     sizes = {array: [n for part in parts for n in part.get(array, ())] for array in layout.arrays}
     job = begun.jobs.get()[name]
     return job.info(root, layout, outlined.range, outlined.nnz, {**sizes, **outlined.sizes})

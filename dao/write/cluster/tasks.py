@@ -85,29 +85,26 @@ class Begun:
 
 
 @dataclass(frozen=True)
-class StoredRun:
-    """A `Run` in files: that of its rows, and a table of its places and of what is before each."""
+class Collected:
+    """Rows of a range of a source.
+
+    Attributes
+    ----------
+    rows
+        File of the sorted runs.
+    runs
+        The same, as it was open there.
+    """
 
     rows: Path
-    table: Path
-    columns_at: int
-    values_at: int
-    dtype: np.dtype[Any]
+    runs: tuple[Run, ...]
+    range: ValueRange
 
-    def open(self, stack: ExitStack) -> Run:
-        """Return the run, open for reading."""
+    def open(self, stack: ExitStack) -> list[Run]:
+        """Return the runs, open for reading."""
         handle = os.open(self.rows, os.O_RDONLY)
         stack.callback(os.close, handle)
-        before, places = np.load(self.table, mmap_mode="r")
-        return Run(handle, places[:-1], before, self.columns_at, self.values_at, self.dtype)
-
-
-@dataclass(frozen=True)
-class Collected:
-    """Rows of a range of a source, in sorted runs."""
-
-    runs: tuple[StoredRun, ...]
-    range: ValueRange
+        return [replace(run, file=handle) for run in self.runs]
 
 
 @dataclass(frozen=True)
@@ -118,6 +115,8 @@ class Outlined:
     ----------
     indptr
         File with the elements before each row.
+    collected
+        Its rows.
     sizes
         Of the shards that are there.
     """
@@ -126,6 +125,7 @@ class Outlined:
     range: ValueRange
     nnz: int
     indptr: Path
+    collected: Reference[Sequence[Collected]]
     sizes: Mapping[str, list[int]]
 
 
@@ -165,15 +165,7 @@ def collect(place: Place, given: Given, begun: Begun, name: str, lines: range) -
         spool = stack.enter_context(open_spool(job, n_elements, place.shop, place.kept, rows))
         fill(spool, matrix, job, places, place.shop, place.advance, lines)
         spool.spill()
-        runs = tuple(
-            _stored(run, rows, place.kept / f"{i}.npy") for i, run in enumerate(spool.runs)
-        )
-    return Collected(runs, spool.range)
-
-
-def _stored(run: Run, rows: Path, table: Path) -> StoredRun:
-    np.save(table, np.stack([run.before, np.append(run.places, -1)]))
-    return StoredRun(rows, table, run.columns_at, run.values_at, run.dtype)
+    return Collected(rows, tuple(spool.runs), spool.range)
 
 
 def outline(place: Place, begun: Begun, name: str, collected: Sequence[Collected]) -> Outlined:
@@ -183,28 +175,26 @@ def outline(place: Place, begun: Begun, name: str, collected: Sequence[Collected
     with ExitStack() as stack:
         for part in collected:
             values |= part.range
-            for run in (stored.open(stack) for stored in part.runs):
-                indptr[np.asarray(run.places) + 1] += np.diff(run.before)
+            for run in part.open(stack):
+                for places, lengths in run.lengths():
+                    indptr[places + 1] += lengths
     np.cumsum(indptr, out=indptr)
     np.save(place.kept / "indptr.npy", indptr)
     layout = job.layout(values, int(indptr[-1]))
     layout.create(place.store)
     sizes = encode_pointers(place.store, layout, indptr, place.shop.workers)
-    return Outlined(layout, values, int(indptr[-1]), place.kept / "indptr.npy", sizes)
+    kept = Reference.to(collected, place.kept)
+    return Outlined(layout, values, int(indptr[-1]), place.kept / "indptr.npy", kept, sizes)
 
 
 def encode(
-    place: Place,
-    begun: Begun,
-    name: str,
-    outlined: Outlined,
-    runs: Sequence[StoredRun],
-    shards: range,
+    place: Place, begun: Begun, name: str, outlined: Outlined, shards: range
 ) -> dict[str, list[int]]:
     """Write some shards of a matrix; return their sizes."""
     indptr = np.load(outlined.indptr, mmap_mode="r")
     with ExitStack() as stack:
-        rows = _Rows(begun.jobs.get()[name], [run.open(stack) for run in runs], place)
+        runs = [run for part in outlined.collected.get() for run in part.open(stack)]
+        rows = _Rows(begun.jobs.get()[name], runs, place)
         workers = place.shop.workers
         return encode_rows(place.store, outlined.layout, rows, indptr, workers, shards)
 
