@@ -84,7 +84,12 @@ def open_source(source: Source, stack: ExitStack) -> OpenSource:
         raise SourceError(msg)
     with _readable(path):
         opened = _open_path(source, path, stack)
-    return replace(opened, matrix=_readable(path)(opened.matrix), uns=_readable(path)(opened.uns))
+    return replace(
+        opened,
+        obs=_readable(path)(opened.obs),
+        matrix=_readable(path)(opened.matrix),
+        uns=_readable(path)(opened.uns),
+    )
 
 
 @contextmanager
