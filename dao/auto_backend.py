@@ -24,17 +24,24 @@ def auto_backend(path: Any) -> tuple[str, str]:
         As of `dao.load_store`.
     """
     if not isinstance(path, str) and isinstance(path, Mapping | Sequence):
+        given = path.values() if isinstance(path, Mapping) else path
+        if any(isinstance(one, str | Path) and _is_store(Path(one)) for one in given):
+            return "local", "these are stores"
         return "h5ad", "several files are read as they are"
     text = str(path)
     if is_url(text):
         return "cloud", "the store is at a URL, and what was read is kept on local disk"
     place = Path(text)
-    if not (place / MANIFEST_NAME).exists():
+    if not _is_store(place):
         if _is_h5ad(place, text):
             return "h5ad", ".h5ad files are read as they are"
         if place.is_dir() and any(any(place.glob(p)) for p in ("zarr/X", "*/zarr/X")):
             return "sfaira", "sfaira wrote this, and it is read as it is"
     return "local", "the store is in a local folder, and compiled loops decode into batches"
+
+
+def _is_store(place: Path) -> bool:
+    return (place / MANIFEST_NAME).exists()
 
 
 def _is_h5ad(place: Path, text: str) -> bool:

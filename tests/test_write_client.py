@@ -228,7 +228,17 @@ def test_errors_of_workers(
     assert messages[0] == messages[1]
 
 
-def test_ctrl_c(tmp_path: Path, files: dict[str, Path], client: Any, divided: None) -> None:
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """Listen to Ctrl-C, also where tests run in the background, which are told not to."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c(
+    tmp_path: Path, files: dict[str, Path], client: Any, divided: None, listening: None
+) -> None:
     """Tasks are called back, nothing is left behind, and the cluster is ready for the next write."""
     path = tmp_path / "s.dao"
     with (

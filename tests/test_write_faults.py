@@ -361,8 +361,9 @@ def test_paths_that_are_none(tmp_path: Path, make_study: Make) -> None:
         dao.load_store("ftp://server/atlas.dao")
     with pytest.raises(errors.ArgumentError, match="ftp"):
         dao.write_store("ftp://server/atlas.dao", make_study())
+    dao.write_store(tmp_path / "a.dao", make_study(), progress=False)
     with pytest.raises(errors.ArgumentError, match="opens one store"):
-        dao.load_store([tmp_path])
+        dao.load_store([tmp_path / "a.dao"])
     for bad in ("", None, [tmp_path]):
         with pytest.raises(errors.ArgumentError, match=r"path|one store"):
             dao.load_store(bad)  # type: ignore[arg-type]
