@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+pytestmark = pytest.mark.once
+
+
 def study(seed: int, n_obs: int, highest: int, density: float = 0.2) -> ad.AnnData:
     """Return counts with some empty cells, and a layer of fractions."""
     random = np.random.default_rng(seed)

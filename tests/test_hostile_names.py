@@ -32,7 +32,10 @@ def study(column: str, categories: list[str], cells: list[str], genes: list[str]
     """Return a study with these names; each cell has its own row of X."""
     codes = np.arange(len(cells)) % len(categories)
     kept = pd.Index(categories, dtype=object)
-    obs = pd.DataFrame({"plain": np.array([categories[c] for c in codes], object)})
+    plain = pd.Series(
+        [categories[c] for c in codes], dtype=object
+    )  # pandas 3 has a text of its own
+    obs = pd.DataFrame({"plain": plain})
     obs[column] = pd.Categorical.from_codes(codes, kept)
     obs.index = pd.Index(cells, dtype=object)
     x = np.arange(len(cells) * len(genes), dtype=np.float32).reshape(len(cells), -1) % 251

@@ -22,6 +22,8 @@ from results import Results, Setting
 from scenarios import SCENARIOS, Scenario, chosen
 from timing import describe, time_epochs
 
+pytestmark = pytest.mark.once
+
 
 def draw(seed=0, cells=3000):
     library = np.full(cells, 10.0)
