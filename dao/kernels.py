@@ -21,7 +21,15 @@ __all__ = [
     "dense_from_dense",
     "fill_dense",
     "fill_selected",
+    "fill_sorted",
 ]
+
+
+# Six bits of this number's product with a power of two say which power it is (Leiserson, Prokop and
+# Randall, "Using de Bruijn Sequences to Index a 1 in a Computer Word", 1998).
+_DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
+_PLACE_OF_BIT = np.empty(64, np.int64)
+_PLACE_OF_BIT[[((1 << i) * int(_DE_BRUIJN) >> 58) & 63 for i in range(64)]] = np.arange(64)
 
 
 @njit(nogil=True, cache=True)
@@ -97,6 +105,45 @@ def fill_selected(
                 out_values[o] = values[k]
                 out_indices[o] = column
                 o += 1
+
+
+@njit(nogil=True, cache=True)
+def fill_sorted(
+    values: NDArray[Any],
+    indices: NDArray[Any],
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    place: NDArray[np.int32],
+    n_vars: int,
+    out_values: NDArray[Any],
+    out_indices: NDArray[np.int32],
+    out_starts: NDArray[np.int64],
+) -> None:
+    """Copy as `fill_selected` does, each row by ascending place, where places do not ascend.
+
+    Values go to their places in a row of all columns and a bit is set for each; the bits are then
+    read in order, which takes much less time than sorting.
+    """
+    held = np.empty(n_vars, out_values.dtype)
+    words = np.zeros((n_vars + 63) // 64, np.uint64)
+    one = np.uint64(1)
+    for i in range(len(starts)):
+        for k in range(starts[i], starts[i] + lengths[i]):
+            column = place[np.int64(indices[k])]
+            if column >= 0:
+                held[column] = values[k]
+                words[column >> 6] |= one << np.uint64(column & 63)
+        o = out_starts[i]
+        for w in range(len(words)):
+            word = words[w]
+            words[w] = 0
+            while word:
+                lowest = word & (~word + one)
+                at = (w << 6) + _PLACE_OF_BIT[(lowest * _DE_BRUIJN) >> np.uint64(58)]
+                out_values[o] = held[at]
+                out_indices[o] = at
+                o += 1
+                word ^= lowest
 
 
 @njit(nogil=True, cache=True)

@@ -8,8 +8,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +25,7 @@ from dao.testing import FaultyReader, LatencyReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 Make = Any
 
@@ -428,3 +432,21 @@ def test_making_a_generator_draws_no_order(store: dao.Store) -> None:
     assert drawn == [4]
     with pytest.raises(errors.ArgumentError, match="batch_size=None"):
         store.generator(None, sampler=Counting())
+
+
+@pytest.mark.parametrize("n_vars", [1, 63, 64, 65, 300])
+def test_sparse_rows_of_genes_in_any_order(tmp_path: Path, n_vars: int) -> None:
+    """Rows are sorted by the place of a gene among those asked for, with the counts of scipy."""
+    random = np.random.default_rng(n_vars)
+    x = sp.random(80, 300, 0.3, format="csr", dtype=np.float32, random_state=1)
+    names = [f"G{i}" for i in range(300)]
+    study = ad.AnnData(x, var=pd.DataFrame(index=names))
+    store = dao.write_store(tmp_path / "s.dao", {"a": study}, shuffle=False, progress=False)
+    chosen = random.permutation(300)[:n_vars]
+    wanted = x[:, chosen].tocsr()
+    wanted.sort_indices()
+    generator = store.generator(30, sampler="sequential", var_names=[names[i] for i in chosen])
+    found = sp.vstack([batch["X"] for batch in generator], format="csr")
+    np.testing.assert_array_equal(found.indices, wanted.indices)
+    np.testing.assert_array_equal(found.data, wanted.data)
+    np.testing.assert_array_equal(found.indptr, wanted.indptr)

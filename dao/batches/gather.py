@@ -67,10 +67,7 @@ def gather_csr(
         _copy(run, columns, values, indices, indptr[:-1][run.out_rows])
     if nnz <= np.iinfo(np.int32).max:
         indptr = indptr.astype(np.int32)
-    matrix = csr(values, indices, indptr, columns.n_vars, is_sorted=columns.ascending)
-    if not columns.ascending:
-        matrix.sort_indices()
-    return matrix
+    return csr(values, indices, indptr, columns.n_vars, is_sorted=True)
 
 
 def csr(
@@ -173,16 +170,11 @@ def _copy(
     place = columns.place(rows.n_vars)
 
     def fill(a: int, b: int) -> None:
-        kernels.fill_selected(
-            rows.values,
-            rows.indices,
-            starts[a:b],
-            lengths[a:b],
-            place,
-            values,
-            indices,
-            out_starts[a:b],
-        )
+        given = rows.values, rows.indices, starts[a:b], lengths[a:b], place
+        if columns.ascending:
+            kernels.fill_selected(*given, values, indices, out_starts[a:b])
+        else:
+            kernels.fill_sorted(*given, columns.n_vars, values, indices, out_starts[a:b])
 
     over_ranges(fill, len(starts), work)
 
