@@ -213,11 +213,13 @@ def test_round_trip(moto: str, place: str, write: Any, make_study: Any, assert_h
         dao.write_store(place, studies["a"], **told)
 
 
-@pytest.mark.parametrize("backend", ["zarr", "zarrs"])
+@pytest.mark.parametrize("backend", ["zarr", "zarrs", "memory", "dask"])
 def test_every_decoder_works_on_a_bucket(
     moto: str, place: str, write: Any, make_study: Any, backend: str
 ) -> None:
     """Who decodes and where the bytes are is chosen apart."""
+    if backend == "dask":
+        pytest.importorskip("dask")
     study = make_study()
     dao.write_store(place, study, storage_options=options(moto), progress=False)
     store = dao.load_store(place, backend, storage_options=options(moto))
