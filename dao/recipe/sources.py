@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ def _files(
     for name in given:
         text = str(Path(name).expanduser())
         path = folder / text
-        if path.exists():
+        if os.path.exists(path):  # noqa: PTH110 (pathlib raises for names too long)
             found.append((path, False))
         elif glob.has_magic(text):
             # Not Path.glob, which takes no absolute patterns.
