@@ -15,7 +15,7 @@ from dao.bars import bar
 from dao.errors import ArgumentError, CorruptStoreError, DaoError, FormatVersionError
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
 from dao.generations import generation_path, kept_generations, read_manifest
-from dao.inside import open_inside
+from dao.inside import check_inside
 from dao.remote.url import is_url
 from dao.write.tidy import tidy
 
@@ -185,11 +185,10 @@ def _check_tables(reader: Reader, manifest: Manifest, report: Report, seen: set[
 
 
 def _check_bytes(root: Path, info: FileInfo) -> None:
+    check_inside(str(root), info.path)
     try:
-        with open(open_inside(str(root), info.path), "rb") as file:  # noqa: PTH123
+        with (root / info.path).open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except CorruptStoreError:
-        raise
     except OSError as error:
         msg = f"{info.path} cannot be read: {error.strerror}. Restore it from a copy."
         raise CorruptStoreError(msg) from error
