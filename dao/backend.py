@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Backend",
+    "ChoosingReader",
     "CountingReader",
     "DenseRows",
     "ForeignReader",
@@ -205,11 +206,43 @@ class FusedReader(Protocol):
         matrix: str,
         requests: Sequence[tuple[str, NDArray[np.int64]]],
         rows: RowTargets,
-        place: Callable[[int], NDArray[np.int32]],
+        place: Callable[[int], NDArray[np.unsignedinteger[Any]]],
     ) -> Callable[[], tuple[int, int]]:
         """Begin to write rows with their zeros.
 
-        ``place(n_vars)`` is where each stored column of so wide a matrix goes, or -1.
+        ``place(n_vars)`` is where each stored column of so wide a matrix goes, in a small dtype;
+        for one that is not wanted, the width of the dense rows.
+        """
+
+
+@runtime_checkable
+class ChoosingReader(Protocol):
+    """A reader that drops what nobody asked for of sparse rows while it decodes them. Optional."""
+
+    def choose(
+        self,
+        matrix: str,
+        requests: Sequence[tuple[str, NDArray[np.int64]]],
+        place: Callable[[int], NDArray[np.unsignedinteger[Any]]],
+        n_vars: int,
+        *,
+        ascending: bool,
+    ) -> Callable[[], list[SparseRows]] | None:
+        """Begin to decode chosen columns of rows; None if this matrix cannot be read so.
+
+        What is returned is called once, waits for the end, and returns the rows of each request.
+        Their column numbers are places, ascending, of ``n_vars`` columns.
+
+        Parameters
+        ----------
+        matrix, requests
+            As of `WindowReader.window`.
+        place
+            As of `FusedReader.write_dense`: for a column that is not wanted ``n_vars``.
+        n_vars
+            Number of chosen columns.
+        ascending
+            Whether they are in the order in which they are stored.
         """
 
 

@@ -22,6 +22,8 @@ __all__ = [
     "fill_dense",
     "fill_selected",
     "fill_sorted",
+    "mark",
+    "take_marked",
 ]
 
 
@@ -108,6 +110,37 @@ def fill_selected(
 
 
 @njit(nogil=True, cache=True)
+def mark(words: NDArray[np.uint64], number: Any) -> None:
+    """Set a bit."""
+    words[number >> 6] |= np.uint64(1) << np.uint64(number & 63)
+
+
+@njit(nogil=True, cache=True)
+def take_marked(
+    words: NDArray[np.uint64],
+    held: NDArray[Any],
+    out_values: NDArray[Any],
+    out_indices: NDArray[Any],
+    out: int,
+) -> int:
+    """Write the items of ``held`` whose bits are set, in order, and clear the bits.
+
+    Returns where in ``out_values`` and ``out_indices`` the last one ends.
+    """
+    for w in range(len(words)):
+        word = words[w]
+        words[w] = 0
+        while word:
+            lowest = word & (~word + np.uint64(1))
+            at = (w << 6) + _PLACE_OF_BIT[(lowest * _DE_BRUIJN) >> np.uint64(58)]
+            out_values[out] = held[at]
+            out_indices[out] = at
+            out += 1
+            word ^= lowest
+    return out
+
+
+@njit(nogil=True, cache=True)
 def fill_sorted(
     values: NDArray[Any],
     indices: NDArray[Any],
@@ -126,24 +159,13 @@ def fill_sorted(
     """
     held = np.empty(n_vars, out_values.dtype)
     words = np.zeros((n_vars + 63) // 64, np.uint64)
-    one = np.uint64(1)
     for i in range(len(starts)):
         for k in range(starts[i], starts[i] + lengths[i]):
-            column = place[np.int64(indices[k])]
+            column = np.int64(place[np.int64(indices[k])])
             if column >= 0:
                 held[column] = values[k]
-                words[column >> 6] |= one << np.uint64(column & 63)
-        o = out_starts[i]
-        for w in range(len(words)):
-            word = words[w]
-            words[w] = 0
-            while word:
-                lowest = word & (~word + one)
-                at = (w << 6) + _PLACE_OF_BIT[(lowest * _DE_BRUIJN) >> np.uint64(58)]
-                out_values[o] = held[at]
-                out_indices[o] = at
-                o += 1
-                word ^= lowest
+                mark(words, column)
+        take_marked(words, held, out_values, out_indices, out_starts[i])
 
 
 @njit(nogil=True, cache=True)

@@ -37,6 +37,7 @@ def study(seed: int, n_obs: int, highest: int, density: float = 0.2) -> ad.AnnDa
     names = [f"g{i}" for i in random.permutation(80)[:60]]
     adata = ad.AnnData(x, var=pd.DataFrame(index=names))
     adata.obs_names = [f"{seed}-{i}" for i in range(n_obs)]
+    adata.obs["share"] = random.random(n_obs)
     adata.layers["half"] = x / 2
     return adata
 
@@ -68,7 +69,8 @@ def test_equal_to_the_reference(path: Path, data: st.DataObject) -> None:
     reference = dao.load_store(path, backend="zarr")
     assert isinstance(local.reader, FusedReader)
     assert not isinstance(reference.reader, FusedReader)
-    genes = data.draw(st.sampled_from([None, list(local.var_names[::-4]), [local.var_names[7]]]))
+    names = list(local.var_names)
+    genes = data.draw(st.sampled_from([None, names[::-4], names[2::3], names[7:8], names[1:]]))
     some = data.draw(
         st.sampled_from([["bytes"], ["bytes", "words", "longs"], ["dense", "words"], ["none"]])
     )
@@ -78,7 +80,13 @@ def test_equal_to_the_reference(path: Path, data: st.DataObject) -> None:
         "x_format": data.draw(st.sampled_from(["csr", "dense"])),
         "dtype": data.draw(st.sampled_from(["float32", "float64"])),
         "sampler": data.draw(
-            st.sampled_from([samplers.Random(window), samplers.Shuffle(7, window)])
+            st.sampled_from(
+                [
+                    samplers.Random(window),
+                    samplers.Shuffle(7, window),
+                    samplers.Weighted("share", size=150, window=window),
+                ]
+            )
         ),
         "layers": data.draw(st.sampled_from([(), ("half",)])),
         "var_names": genes,
@@ -106,11 +114,20 @@ def compare(mine: Any, theirs: Any) -> None:
     assert mine.has_sorted_indices
 
 
-@pytest.mark.parametrize("x_format", ["csr", "dense"])
+# Every way of decoding: all columns, or chosen ones in the order of the store or another.
+FORMS = [
+    ("csr", None),
+    ("csr", slice(None, None, 2)),
+    ("csr", slice(None, None, -2)),
+    ("dense", None),
+]
+
+
+@pytest.mark.parametrize(("x_format", "genes"), FORMS)
 @pytest.mark.parametrize("array", ["data", "indices"])
 @pytest.mark.parametrize("place", [None, 0.0, 0.3, 0.6, 0.99])
 def test_damage_is_noticed(
-    tmp_path: Path, path: Path, x_format: str, array: str, place: float | None
+    tmp_path: Path, path: Path, x_format: str, genes: slice | None, array: str, place: float | None
 ) -> None:
     """A flipped bit anywhere in a shard, or a missing one, ends the stream and names the file."""
     import shutil
@@ -125,13 +142,16 @@ def test_damage_is_noticed(
         content[int(place * len(content))] ^= 4
         shard.write_bytes(content)
     store = dao.load_store(copy, backend="local")
+    chosen = None if genes is None else store.var_names[genes]
     with pytest.raises(CorruptStoreError, match=f"large/X/{array}"):
-        list(store.generator(500, x_format=x_format))
+        list(store.generator(500, x_format=x_format, var_names=chosen))
     assert sum(len(b["index"]) for b in store.subset(dataset="bytes").generator(20)) == 90
 
 
-@pytest.mark.parametrize("x_format", ["csr", "dense"])
-def test_columns_out_of_bounds(write: Callable[..., dao.Store], x_format: str) -> None:
+@pytest.mark.parametrize(("x_format", "genes"), FORMS)
+def test_columns_out_of_bounds(
+    write: Callable[..., dao.Store], x_format: str, genes: slice | None
+) -> None:
     """A column number beyond the matrix, with checksums that are right, is an error."""
     store = write({"a": study(0, 50, 9)})
     folder = store.reader.manifest().datasets[0].path
@@ -144,8 +164,9 @@ def test_columns_out_of_bounds(write: Callable[..., dao.Store], x_format: str) -
     array["shard_sizes"] = [shard.stat().st_size]
     store_file.write_text(json.dumps(manifest))
     opened = dao.load_store(store.path, backend="local")
+    chosen = None if genes is None else opened.var_names[genes]
     with pytest.raises(CorruptStoreError, match="60 columns"):
-        list(opened.generator(20, x_format=x_format))
+        list(opened.generator(20, x_format=x_format, var_names=chosen))
 
 
 def _manifest(store: dao.Store) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -57,6 +57,19 @@ class ColumnMap:
         shown = np.flatnonzero((self.columns >= 0) & (self.columns < n_stored))
         place[self.columns[shown]] = shown
         return self._places.setdefault(n_stored, place)
+
+    def narrow_place(self, n_stored: int) -> NDArray[np.unsignedinteger[Any]]:
+        """Return for each stored column its place in the output, or ``n_vars``, one beyond.
+
+        In the smallest dtype, so that as much of it as can be stays in the fastest cache.
+        """
+        place = self.place(n_stored)
+        return np.where(place < 0, self.n_vars, place).astype(np.min_scalar_type(self.n_vars))
+
+    @cached_property
+    def chosen(self) -> ColumnMap:
+        """What shows columns that were chosen by this one, and nothing else."""
+        return ColumnMap(np.arange(self.n_vars, dtype=np.int32))
 
     @cached_property
     def _places(self) -> dict[int, NDArray[np.int32]]:

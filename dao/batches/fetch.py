@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.backend import DenseRows, SparseRows, WindowReader
-from dao.batches.fused import begin_final
+from dao.backend import ChoosingReader, DenseRows, SparseRows, WindowReader
+from dao.batches.fused import Final, begin_final
 from dao.errors import BackendContractError, DaoError
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dao.backend import Reader
-    from dao.batches.fused import Final
     from dao.batches.locate import Located
     from dao.batches.spec import MatrixSpec
 
@@ -38,11 +37,14 @@ class Stored:
         Which of them holds each row of the window.
     slot
         Which row of that part it is.
+    is_chosen
+        Whether only chosen columns are there, in the order in which they were chosen.
     """
 
     parts: Sequence[SparseRows | DenseRows]
     part: NDArray[np.int64]
     slot: NDArray[np.int64]
+    is_chosen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +104,11 @@ def begin_fetch(
     fused
         Whether they may be decoded straight into their final form, all at once.
     """
-    begun: dict[str, Callable[[], Final]] = {}
+    begun: dict[str, Callable[[], Final | Stored]] = {}
     try:
         for name, how in matrices.items() if fused else ():
-            ending = begin_final(reader, name, how, rows.requests, rows.order, rows.cuts)
+            final = begin_final(reader, name, how, rows.requests, rows.order, rows.cuts)
+            ending = final or _begin_chosen(reader, name, how, rows)
             if ending is not None:
                 begun[name] = ending
     except BaseException:
@@ -115,9 +118,22 @@ def begin_fetch(
     return partial(_finish, reader, list(matrices), rows, begun)
 
 
-def _end(begun: Mapping[str, Callable[[], Final]]) -> dict[str, Final]:
+def _begin_chosen(
+    reader: Reader, matrix: str, how: MatrixSpec, rows: Located
+) -> Callable[[], Stored] | None:
+    """Begin to decode a matrix without the columns that are not shown; None if that cannot be."""
+    if how.dense or not rows.requests or not isinstance(reader, ChoosingReader):
+        return None
+    place, ascending = how.columns.narrow_place, how.columns.ascending
+    ending = reader.choose(matrix, rows.requests, place, how.columns.n_vars, ascending=ascending)
+    if ending is None:
+        return None
+    return lambda: _stored(matrix, ending(), rows, is_chosen=True)
+
+
+def _end(begun: Mapping[str, Callable[[], Final | Stored]]) -> dict[str, Final | Stored]:
     """Wait for all of them, also after an error; the first error is raised."""
-    final: dict[str, Final] = {}
+    final: dict[str, Final | Stored] = {}
     errors: list[BaseException] = []
     for name, ending in begun.items():
         try:
@@ -133,11 +149,14 @@ def _finish(
     reader: Reader,
     matrices: Sequence[str],
     rows: Located,
-    begun: Mapping[str, Callable[[], Final]],
+    begun: Mapping[str, Callable[[], Final | Stored]],
 ) -> Fetched:
-    final = _end(begun)
-    missing = [name for name in matrices if name not in begun]
-    stored = {name: _stored(reader, name, rows.requests, rows.order) for name in missing}
+    ended = _end(begun)
+    final = {name: one for name, one in ended.items() if isinstance(one, Final)}
+    stored = {name: one for name, one in ended.items() if isinstance(one, Stored)}
+    for name in matrices:
+        if name not in begun:
+            stored[name] = _stored(name, _read(reader, name, rows.requests), rows)
     costs = [(one.n_chunks, one.n_bytes) for one in final.values()]
     costs += [(part.n_chunks, part.n_bytes) for one in stored.values() for part in one.parts]
     return Fetched(
@@ -151,19 +170,26 @@ def _finish(
     )
 
 
-def _stored(
-    reader: Reader,
-    matrix: str,
-    requests: Sequence[tuple[str, NDArray[np.int64]]],
-    order: NDArray[np.int64],
-) -> Stored:
-    """Read one matrix of several datasets; ``order`` is where its rows are in the stream."""
+def _read(
+    reader: Reader, matrix: str, requests: Sequence[tuple[str, NDArray[np.int64]]]
+) -> Sequence[SparseRows | DenseRows]:
+    """Read one matrix of several datasets."""
     if isinstance(reader, WindowReader):
-        found = reader.window(matrix, requests)
-    else:
-        found = [reader.rows(name, matrix, rows) for name, rows in requests]
-    for (name, rows), got in zip(requests, found, strict=True):
-        _check(name, matrix, got, len(rows))
+        return reader.window(matrix, requests)
+    return [reader.rows(name, matrix, rows) for name, rows in requests]
+
+
+def _stored(
+    matrix: str,
+    found: Sequence[SparseRows | DenseRows],
+    rows: Located,
+    *,
+    is_chosen: bool = False,
+) -> Stored:
+    """Return what a backend returned for several datasets as one."""
+    for (name, wanted), got in zip(rows.requests, found, strict=True):
+        _check(name, matrix, got, len(wanted))
+    order = rows.order
     parts: list[list[SparseRows | DenseRows]] = []
     part, slot = np.empty(len(order), np.int64), np.empty(len(order), np.int64)
     known: dict[tuple[int, int], int] = {}
@@ -178,7 +204,7 @@ def _stored(
         slot[here] = sum(map(len, parts[number])) + np.arange(n)
         parts[number].append(got)
         at += n
-    return Stored([_joined(some) for some in parts], part, slot)
+    return Stored([_joined(some) for some in parts], part, slot, is_chosen)
 
 
 def _buffers(rows: SparseRows | DenseRows) -> tuple[int, int]:

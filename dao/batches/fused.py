@@ -124,5 +124,5 @@ def _dense(
     for i in np.flatnonzero(lengths == 0).tolist():
         outs[piece[i]][row[i]] = 0
     targets = RowTargets(outs, piece[order], row[order] * width)
-    written = reader.write_dense(matrix, requests, targets, how.columns.place)
+    written = reader.write_dense(matrix, requests, targets, how.columns.narrow_place)
     return lambda: Final(outs, *written())

@@ -52,9 +52,10 @@ def segment(window: Fetched, number: int, matrices: Mapping[str, MatrixSpec]) ->
         if name in window.final:
             final[name] = window.final[name][number]
             continue
-        runs = list(_runs(window.stored[name], start, stop))
+        stored = window.stored[name]
+        columns = how.columns.chosen if stored.is_chosen else how.columns
         gather = gather_dense if how.dense else gather_csr
-        final[name] = gather(runs, stop - start, how.columns, how.dtype)
+        final[name] = gather(list(_runs(stored, start, stop)), stop - start, columns, how.dtype)
     return Segment(window.positions[start:stop], window.index[start:stop], final)
 
 

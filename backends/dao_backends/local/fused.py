@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from dao_backends.local.kernel import Chunks
 
-__all__ = ["cast_items", "cast_rows", "scatter_rows"]
+__all__ = ["cast_items", "cast_rows", "load_both", "scatter_rows", "within"]
 
 _LANES = LANES  # numba takes globals of this module for constants
 
@@ -48,11 +48,30 @@ def cast_items(part: NDArray[Any], target: int, like: NDArray[Any]) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _within(columns: NDArray[Any], n_vars: int) -> bool:
+def within(columns: NDArray[Any], n_vars: int) -> bool:
+    """Whether all of some column numbers, at least one, are those of a matrix so wide."""
     smallest = largest = columns[0]
     for k in range(len(columns)):
         smallest, largest = min(smallest, columns[k]), max(largest, columns[k])
     return bool(smallest >= 0 and np.int64(largest) < n_vars)
+
+
+@njit(nogil=True, cache=True)
+def load_both(
+    functions: NDArray[np.int64],
+    values: Chunks,
+    indices: Chunks,
+    number: int,
+    compressed: NDArray[np.uint8],
+    numbers: NDArray[Any],
+    columns: NDArray[Any],
+) -> int:
+    """Decode a chunk of values and of column numbers; return -1, or which of them is damaged."""
+    if not load_chunk(functions, values, number, compressed, numbers):
+        return 0
+    if not load_chunk(functions, indices, number, compressed, columns):
+        return 1
+    return -1
 
 
 @njit(nogil=True, cache=True)
@@ -110,7 +129,7 @@ def cast_rows(
                     known, n_loaded = number, n_loaded + 1
                 begin = at - number * chunk_items
                 items = decoded[begin : min(chunk_items, begin + stop - at)]
-                if n_vars >= 0 and not _within(items, n_vars):
+                if n_vars >= 0 and not within(items, n_vars):
                     return number, True, n_loaded
                 cast_items(items, target, like)
                 at += len(items)
@@ -170,14 +189,15 @@ def scatter_rows(
             while at < stops[i]:
                 number = at // chunk_items
                 if number != known:
-                    if not load_chunk(functions, values, number, compressed, numbers):
-                        return number, 0, n_loaded
-                    if not load_chunk(functions, indices, number, compressed, columns):
-                        return number, 1, n_loaded
+                    why = load_both(
+                        functions, values, indices, number, compressed, numbers, columns
+                    )
+                    if why >= 0:
+                        return number, why, n_loaded
                     known, n_loaded = number, n_loaded + 1
                 begin = at - number * chunk_items
                 end = min(chunk_items, begin + stops[i] - at)
-                if not _within(columns[begin:end], len(place)):
+                if not within(columns[begin:end], len(place)):
                     return number, 2, n_loaded
                 for k in range(begin, end):
                     row[place[np.uint64(columns[k])]] = numbers[k]

@@ -11,6 +11,7 @@ import numpy as np
 from dao.buffers import empty
 from dao.threads import in_threads
 from dao_backends.chunked import ChunkedReader
+from dao_backends.local.chosen import Chosen, choose_share
 from dao_backends.local.layout import ChunkTable, is_readable
 from dao_backends.local.native import native_functions
 from dao_backends.local.pieces import distinct, plan_pieces, runs
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from dao_backends.local.sparse import Done, Problem
 
     Requests = Sequence[tuple[str, NDArray[np.int64]]]
-    Place = Callable[[int], NDArray[np.int32]]
+    Place = Callable[[int], NDArray[np.unsignedinteger[Any]]]
     Job = Callable[[], Done]
 
 
@@ -104,7 +105,7 @@ class LocalReader(ChunkedReader):
         """Begin to decode rows straight to where they belong, cast."""
         wanted = (values, values.addresses()), (indices, indices.addresses())
 
-        def jobs(work: SparseWork) -> Iterator[Job]:
+        def jobs(_: int, work: SparseWork) -> Iterator[Job]:
             for number, (rows, addresses) in enumerate(wanted):
                 shared = work, number, addresses[work.order], np.zeros(1, np.int64), rows.outs[0]
                 yield from [partial(cast_share, *shared)] * work.n_shares
@@ -117,29 +118,44 @@ class LocalReader(ChunkedReader):
         """Begin to decode rows straight into dense ones."""
         addresses, like = rows.addresses(), rows.outs[0]
 
-        def jobs(work: SparseWork) -> Iterator[Job]:
-            columns, width = place(work.n_vars), like.shape[1]
-            # Small numbers, so that as much of the table as can be stays in the fastest cache.
-            unsigned = np.min_scalar_type(width)
-            columns = np.where(columns < 0, width, columns).astype(unsigned)
-            shared = work, addresses[work.order], np.zeros(1, np.int64), columns, like
+        def jobs(_: int, work: SparseWork) -> Iterator[Job]:
+            shared = work, addresses[work.order], np.zeros(1, np.int64), place(work.n_vars), like
             yield from [partial(scatter_share, *shared)] * work.n_shares
 
         return self._write(matrix, requests, jobs)
 
+    def choose(
+        self, matrix: str, requests: Requests, place: Place, n_vars: int, *, ascending: bool
+    ) -> Callable[[], list[SparseRows]] | None:
+        """Begin to decode chosen columns of rows."""
+        lengths = self.row_lengths(matrix, requests)
+        if lengths is None:
+            return None
+        infos = [self._request(name, matrix, rows)[1] for name, rows in requests]
+        chosen = Chosen.room(
+            [info.values.dtype for info in infos], lengths, n_vars, ascending=ascending
+        )
+
+        def jobs(number: int, work: SparseWork) -> Iterator[Job]:
+            shared = work, number, chosen, np.zeros(1, np.int64), place(work.n_vars)
+            yield from [partial(choose_share, *shared)] * work.n_shares
+
+        decoding = self._write(matrix, requests, jobs)
+        return lambda: chosen.rows(*decoding())
+
     def _write(
-        self, matrix: str, requests: Requests, jobs: Callable[[SparseWork], Iterator[Job]]
+        self, matrix: str, requests: Requests, jobs: Callable[[int, SparseWork], Iterator[Job]]
     ) -> Writing:
         writing = Writing(self._files.root)
         before = 0
         try:
-            for dataset, wanted in requests:
+            for number, (dataset, wanted) in enumerate(requests):
                 path, info, rows = self._request(dataset, matrix, wanted)
                 tables = self._tables_of(path, info) or ()
                 row_starts = self._starts(dataset, matrix, path, info)
                 work = plan_sparse(tables, row_starts, rows, before, info.shape[1], writing.opened)
                 # Decoding begins while the rows of the next dataset are planned.
-                writing.running.add(list(jobs(work)))
+                writing.running.add(list(jobs(number, work)))
                 before += len(rows)
         except BaseException:
             writing.end()

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 
     from dao_backends.local.layout import ChunkTable
 
-__all__ = ["Done", "Problem", "SparseWork", "Writing", "cast_share", "plan_sparse", "scatter_share"]
+__all__ = [
+    "Done",
+    "Problem",
+    "SparseWork",
+    "Writing",
+    "cast_share",
+    "plan_sparse",
+    "scatter_share",
+    "working_memory",
+]
 
 # Values per part: so few that threads end together, so many that a chunk which lies in two
 # parts, and is decoded for both, matters little.
@@ -125,6 +134,18 @@ class SparseWork:
         """Threads that have something to do."""
         return min(n_threads(), len(self.bounds) - 1)
 
+    def done(self, bad: int, why: int, n_loaded: int) -> Done:
+        """Return what was done by a loop over values and column numbers.
+
+        ``why`` is 0 or 1 for a damaged chunk ``bad`` of values or column numbers, 2 for a column
+        number that is too large.
+        """
+        n_bytes = sum(t.array.chunk * t.item_bytes for t in self.tables)
+        problem = None
+        if bad >= 0:
+            problem = Problem(self.tables[why > 0], bad, self.n_vars if why == 2 else None)
+        return Done(len(self.tables) * n_loaded, n_loaded * n_bytes, problem)
+
 
 def plan_sparse(
     tables: Sequence[ChunkTable],
@@ -169,7 +190,7 @@ def cast_share(
         targets,
         work.bounds,
         turn,
-        _compressed(decoded),
+        working_memory(decoded),
         decoded,
         like,
         work.n_vars if number == 1 else -1,
@@ -199,18 +220,16 @@ def scatter_share(
         targets,
         work.bounds,
         turn,
-        _compressed(numbers, columns),
+        working_memory(numbers, columns),
         numbers,
         columns,
         place,
         np.empty(like.shape[1] + 1, numbers.dtype),
         like,
     )
-    cost = 2 * n_loaded, n_loaded * (numbers.nbytes + columns.nbytes)
-    if bad < 0:
-        return Done(*cost, None)
-    return Done(*cost, Problem(work.tables[why > 0], bad, work.n_vars if why == 2 else None))
+    return work.done(bad, why, n_loaded)
 
 
-def _compressed(*decoded: NDArray[Any]) -> NDArray[np.uint8]:
+def working_memory(*decoded: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return room for the stored form of any of these."""
     return np.empty(max(d.nbytes for d in decoded) + BLOSC_OVERHEAD + CRC_BYTES, np.uint8)

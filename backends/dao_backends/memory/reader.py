@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dao.backend import DenseRows, Reader, RowTargets, SparseRows
 
     Requests = Sequence[tuple[str, NDArray[np.int64]]]
-    Place = Callable[[int], NDArray[np.int32]]
+    Place = Callable[[int], NDArray[np.unsignedinteger[Any]]]
     Job = Callable[[], None]
     Writing = Callable[[], tuple[int, int]]
     Part = tuple[HeldSparse, NDArray[np.int64], slice]
@@ -147,10 +147,8 @@ class MemoryReader(WrappedReader):
         addresses, like = rows.addresses(), rows.outs[0]
         jobs: Jobs[None] = Jobs()
         for held, slots, here in parts:
-            columns, width = place(held.n_vars), like.shape[1]
-            # Small numbers, so that as much of the table as can be stays in the fastest cache.
-            columns = np.where(columns < 0, width, columns).astype(np.min_scalar_type(width))
-            bounds = _bounds(held.lengths(slots) + width // 8)
+            columns = place(held.n_vars)
+            bounds = _bounds(held.lengths(slots) + like.shape[1] // 8)
             shared = held.arrays, slots, addresses[here], bounds, np.zeros(1, np.int64)
             jobs.add(_shares(partial(scatter_rows, *shared, columns, like), bounds))
         return partial(_end, jobs)
