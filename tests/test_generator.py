@@ -223,12 +223,33 @@ def test_slow_consumer_is_not_overrun() -> None:
             made.append(i)
             yield i
 
-    prefetcher = Prefetcher(source(), depth=3)
+    prefetcher = Prefetcher(lambda _: source(), depth=3)
     assert next(prefetcher) == 0
     time.sleep(0.3)
     assert len(made) <= 6
     prefetcher.close()
     assert list(prefetcher) == []
+
+
+def test_no_window_is_begun_before_what_was_made_is_taken() -> None:
+    """A source that waits goes on when the last item was taken, and ends when it is closed."""
+    made: list[int] = []
+
+    def source(wait_until_taken: Callable[[], None]) -> Iterator[int]:
+        for i in range(100):
+            if i % 3 == 0:
+                wait_until_taken()
+            made.append(i)
+            yield i
+
+    prefetcher = Prefetcher(source, depth=5)
+    for taken in range(1, 7):
+        assert next(prefetcher) == taken - 1
+        time.sleep(0.05)
+        assert len(made) == 3 * (taken // 3 + 1)
+    prefetcher.close()
+    assert list(prefetcher) == []
+    assert not prefetch_threads()
 
 
 @pytest.mark.parametrize("kind", ["fail", "short", "index"])

@@ -309,8 +309,12 @@ class Generator:
         keep(self, budget.kept)
         stream = self.stream(course, share)
         self._given = stream, 0
-        source = self._produce(convert, own, stream, self._windows(own, stream, budget))
-        return self._consume(Prefetcher(source, budget.depth), stream)
+
+        def make(wait_until_taken: Callable[[], None]) -> Iterator[Any]:
+            fetched = windows(self.store, own, stream, budget, wait_until_taken)
+            return self._produce(convert, own, stream, self._counted(fetched))
+
+        return self._consume(Prefetcher(make, budget.depth), stream)
 
     @property
     def epoch(self) -> int:
@@ -342,18 +346,18 @@ class Generator:
 
     # --- stages -------------------------------------------------------------------------------
 
-    def _windows(self, spec: BatchSpec, stream: Stream, budget: Budget) -> abc.Generator[Fetched]:
+    def _counted(self, fetched: abc.Generator[Fetched]) -> abc.Generator[Fetched]:
         before = _traffic(self.store)
-        with closing(windows(self.store, spec, stream, budget)) as ahead:
-            for fetched in ahead:
+        with closing(fetched) as ahead:
+            for window in ahead:
                 now = _traffic(self.store)
                 self.stats.requests += now.requests - before.requests
                 self.stats.cache_hits += now.cache_hits - before.cache_hits
                 before = now
-                self.stats.bytes_read += fetched.n_bytes
-                self.stats.chunks_decoded += fetched.n_chunks
-                yield fetched
-                del fetched
+                self.stats.bytes_read += window.n_bytes
+                self.stats.chunks_decoded += window.n_chunks
+                yield window
+                del window
 
     def _produce(
         self, convert: Convert, spec: BatchSpec, stream: Stream, fetched: abc.Generator[Fetched]

@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dao.errors import GeneratorStoppedError
@@ -25,27 +26,28 @@ _running: weakref.WeakSet[Prefetcher[Any]] = weakref.WeakSet()
 
 
 class Prefetcher(Generic[T]):
-    """Iterate over ``source`` in a thread of its own, at most ``depth`` items ahead.
+    """Iterate over what ``make`` returns in a thread of its own, at most ``depth`` items ahead.
 
     The thread ends with the source, on `close`, when the prefetcher is garbage collected,
     and at exit of the interpreter. An error of the source is raised by `__next__`.
 
     Parameters
     ----------
-    source
-        Used by the thread alone; closed there if it can be closed.
+    make
+        Makes the source, which is used by the thread alone, and closed there if it can be closed.
+        It is given a function that waits until all items were taken, for sources that would
+        rather have their memory back before they go on.
     depth
         Finished items that may wait.
     """
 
-    def __init__(self, source: Iterator[T], depth: int) -> None:
-        self._queue: queue.Queue[Any] = queue.Queue(max(1, depth))
-        self._stop = threading.Event()
+    def __init__(self, make: Callable[[Callable[[], None]], Iterator[T]], depth: int) -> None:
+        self._ready = _Ready(depth)
         self._closed = False
         self.waited = 0.0
         # The thread must not know this object, or it could never be collected.
         self._thread = threading.Thread(
-            target=_work, args=(source, self._queue, self._stop), name="dao-prefetch", daemon=True
+            target=_work, args=(make, self._ready), name="dao-prefetch", daemon=True
         )
         self._thread.start()
         _running.add(self)
@@ -71,25 +73,21 @@ class Prefetcher(Generic[T]):
     def close(self) -> None:
         """Stop the thread and wait for it; safe to call twice."""
         self._closed = True
-        self._stop.set()
-        while True:
-            try:
-                self._queue.get_nowait()
-            except queue.Empty:
-                break
+        self._ready.stop.set()
+        self._ready.clear()
         if self._thread is not threading.current_thread():
             self._thread.join()
 
     def __del__(self) -> None:
         # Waiting here could stall the garbage collector; the thread ends by itself.
-        self._stop.set()
+        self._ready.stop.set()
 
     def _get(self) -> Any:
         while True:
             try:
-                return self._queue.get(timeout=_POLL_SECONDS)
+                return self._ready.get()
             except queue.Empty:
-                if not self._thread.is_alive() and self._queue.empty():
+                if not self._thread.is_alive() and self._ready.is_empty():
                     msg = "The thread that reads ahead has ended. Make a new iterator."
                     raise GeneratorStoppedError(msg) from None
 
@@ -143,15 +141,61 @@ class _Failure:
         self.error = error
 
 
-def _work(source: Iterator[Any], out: queue.Queue[Any], stop: threading.Event) -> None:
+class _Ready:
+    """Items that wait for the consumer; the producer's calls end early once it is to stop."""
+
+    def __init__(self, depth: int) -> None:
+        self.stop = threading.Event()
+        self._queue: queue.Queue[Any] = queue.Queue(max(1, depth))
+        self._taken = threading.Event()
+
+    def put(self, item: Any) -> bool:
+        """Add an item when there is room; False if nobody wants it any more."""
+        while not self.stop.is_set():
+            try:
+                self._queue.put(item, timeout=_POLL_SECONDS)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def wait_until_taken(self) -> None:
+        """Return when no item waits."""
+        while not self.stop.is_set():
+            self._taken.clear()
+            if self.is_empty():
+                return
+            self._taken.wait(_POLL_SECONDS)
+
+    def get(self) -> Any:
+        """Return the next item; after a while ``queue.Empty`` is raised."""
+        item = self._queue.get(timeout=_POLL_SECONDS)
+        if self.is_empty():
+            self._taken.set()
+        return item
+
+    def is_empty(self) -> bool:
+        """Whether no item waits."""
+        return self._queue.empty()
+
+    def clear(self) -> None:
+        """Let go of all items."""
+        with suppress(queue.Empty):
+            while True:
+                self._queue.get_nowait()
+
+
+def _work(make: Callable[[Callable[[], None]], Iterator[Any]], ready: _Ready) -> None:
+    source: Iterator[Any] = iter(())
     try:
+        source = make(ready.wait_until_taken)
         for item in source:
-            if not _put(item, out, stop):
+            if not ready.put(item):
                 return
             del item  # or it would be held while the next one is made
-        _put(_END, out, stop)
+        ready.put(_END)
     except BaseException as error:  # noqa: BLE001 - handed to the consumer, whatever it is
-        _put(_Failure(error), out, stop)
+        ready.put(_Failure(error))
     finally:
         _close(source)
 
@@ -160,16 +204,6 @@ def _close(source: Iterator[Any]) -> None:
     close = getattr(source, "close", None)
     if close is not None:
         close()
-
-
-def _put(item: Any, out: queue.Queue[Any], stop: threading.Event) -> bool:
-    while not stop.is_set():
-        try:
-            out.put(item, timeout=_POLL_SECONDS)
-        except queue.Full:
-            continue
-        return True
-    return False
 
 
 @atexit.register

@@ -23,13 +23,22 @@ if TYPE_CHECKING:
 __all__ = ["windows"]
 
 
-def windows(store: Store, spec: BatchSpec, stream: Stream, budget: Budget) -> Generator[Fetched]:
+def windows(
+    store: Store,
+    spec: BatchSpec,
+    stream: Stream,
+    budget: Budget,
+    wait_until_taken: Callable[[], None],
+) -> Generator[Fetched]:
     """Yield the decoded rows of a stream, in order; the next ones are decoded meanwhile.
 
-    They are read a window of the sampler at a time, or less where memory asks for it.
+    They are read a window of the sampler at a time, or less where memory asks for it. None is begun
+    before the consumer has taken what was made of earlier ones: so its memory is used again, and
+    a consumer that is slow has enough with the window that is decoded by then.
     """
 
     def begin(rows: Located) -> Callable[[], Fetched]:
+        wait_until_taken()
         return begin_fetch(store.reader, spec.matrices, rows, fused=budget.fuses(len(rows)))
 
     return one_ahead(_located(store, stream, budget), begin)
