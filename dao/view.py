@@ -100,11 +100,10 @@ class View:
 
     def feature_positions(self, chosen: pd.Index | None = None) -> np.ndarray[Any, Any]:
         """Return the place in the feature space of each selected feature; -1 for none."""
-        space = self._space_table("X").index
         wanted = self._chosen_features if chosen is None else chosen
         if wanted is None:
-            return np.arange(len(space))
-        positions = space.get_indexer(wanted)
+            return np.arange(self.manifest.space(self._organism("X")).n_vars)
+        positions = self._space_table("X").index.get_indexer(wanted)
         if self._zero_features:
             positions[wanted.isin(list(self._zero_features))] = -1
         return positions

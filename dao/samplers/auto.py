@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from dao.samplers.mixing import measure_mixing
@@ -79,8 +80,10 @@ def _mixes(
     labels: Mapping[str, Callable[[NDArray[np.int64]], NDArray[np.integer]]],
 ) -> bool:
 
+    @cache  # the same windows are looked at for every key
     def plan(epoch: int) -> EpochPlan:
-        return sampler.plan(rows, seed=0, epoch=epoch)
+        found = sampler.plan(rows, seed=0, epoch=epoch)
+        return replace(found, window=cache(found.window))
 
     found = (measure_mixing(plan, _BATCH_SIZE, key, of) for key, of in labels.items())
     return all(mixing.ratio >= _ENOUGH for mixing in found)

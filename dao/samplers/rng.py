@@ -57,4 +57,9 @@ def permutation(n: int, *key: int | str) -> NDArray[np.int64]:
     >>> sorted(permutation(4, 0, "epoch").tolist())
     [0, 1, 2, 3]
     """
-    return np.argsort(random_bits(n, *key), kind="stable").astype(np.int64, copy=False)
+    bits = random_bits(n, *key)
+    order = np.argsort(bits)  # in half the time of a stable one
+    ordered = bits[order]
+    if (ordered[1:] == ordered[:-1]).any():  # only then do they differ
+        order = np.argsort(bits, kind="stable")
+    return order.astype(np.int64, copy=False)

@@ -183,8 +183,8 @@ SCENARIOS = (
     ),
     Scenario(
         "start",
-        "load_store and first batch",
-        ("dao/start", "seconds"),
+        "load_store and first batch, warm: in a process that has read a store before",
+        ("dao/start", "again_s"),
         least=0.3,
         aim=0.1,
         most=True,
@@ -192,7 +192,7 @@ SCENARIOS = (
     ),
     Scenario(
         "start-imports",
-        "the same with `import dao`",
+        "the same in a fresh process, with all imports",
         ("dao/start", "with_imports_s"),
         most=True,
         unit="s",
