@@ -9,7 +9,7 @@ AZURITE := $(if $(shell command -v npm),.azurite/.done)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test lint unit docs dist core no-core bench bench-scale bench-memory clean
+.PHONY: help demo test lint unit docs dist core no-core bench bench-scale bench-memory soak clean
 
 help:
 	@echo "make demo   write a store from single-cell studies and train on a part of it"
@@ -23,6 +23,7 @@ help:
 	@echo "            options go into ARGS='...'; ARGS=--quick only shows that it runs"
 	@echo "make bench-scale  how cost grows with the number of cells, into docs/benchmarks/"
 	@echo "make bench-memory  the peak memory of writing beside what it may hold; minutes"
+	@echo "make soak   epochs that end in all ways for half an hour; memory, threads and files stay"
 	@echo "make clean  remove everything that was made here"
 
 demo: .venv/.demo
@@ -58,6 +59,9 @@ bench-scale: .venv/.dev
 
 bench-memory: .venv/.dev
 	$(BIN)/python tests/benchmarks/memory.py $(ARGS)
+
+soak: .venv/.dev
+	DAO_SOAK_MINUTES=30 $(BIN)/pytest -n 2 tests/test_buffers.py -k soak
 
 clean:
 	rm -rf .azurite .venv .venv313 .venv-annbatch .venv-scdataset build dist docs/_build

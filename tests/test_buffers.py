@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
+import os
 import random
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +152,11 @@ def dao_threads() -> list[str]:
     ]
 
 
+def open_files() -> int:
+    """Return how many files this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 class Consumer:
     """Ends epochs in all ways, and holds some batches for long to see whether they change."""
 
@@ -179,20 +187,28 @@ class Consumer:
 
 @pytest.mark.parametrize("x_format", ["csr", "dense"])
 def test_soak(write: Callable[..., dao.Store], make_study: Make, x_format: str) -> None:
-    """A hundred epochs, most of them ended in a bad way, leave no memory and no thread behind."""
+    """Many epochs, most of them ended in a bad way, leave no memory, thread or file behind.
+
+    A hundred of them, or as many as the minutes in ``DAO_SOAK_MINUTES`` hold (``make soak``).
+    """
+    minutes = float(os.environ.get("DAO_SOAK_MINUTES", "0"))
+    until = time.monotonic() + 60 * minutes
     store = write({"a": make_study(0, 3_000, 300), "b": make_study(1, 1_000, 300)})
     consumer = Consumer(sp.csr_matrix(store.to_anndata().X))
     generator = store.generator(256, x_format=x_format, transform=consumer.transform)
-    after_warm_up = 0
-    for epoch in range(100):
+    warm = (0, 0)
+    for epoch in itertools.count():
         consumer.fails = epoch % 3 == 1
         with contextlib.suppress(InTheMiddleError):
             consumer.consume(generator)
         if epoch == 20:
             gc.collect()
-            after_warm_up = resident_bytes()
+            warm = resident_bytes(), open_files()
+        if epoch >= 100 and time.monotonic() > until:
+            break
     gc.collect()
-    assert resident_bytes() - after_warm_up < 30 << 20
+    assert resident_bytes() - warm[0] < 30 << 20
+    assert open_files() <= warm[1]
     assert not dao_threads()
     del generator, consumer
     gc.collect()
