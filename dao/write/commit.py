@@ -19,6 +19,7 @@ from dao.generations import (
     read_manifest,
     written_by,
 )
+from dao.write.files import fsync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -92,15 +93,15 @@ def commit(root: Path, manifest: Manifest) -> None:
         copies[before.generation] = text
     new = [*_new_files(root, manifest, before), *_keep(root, copies)]
     for path in new:
-        _fsync(path)
+        fsync(path)
     # The folders that they are in, up to the root; those of other datasets have not changed.
     for folder in {root / parent for path in new for parent in path.relative_to(root).parents}:
-        _fsync(folder)
+        fsync(folder)
     staged = root / f".{MANIFEST_NAME}.new"
     staged.write_bytes(content)
-    _fsync(staged)
+    fsync(staged)
     staged.replace(root / MANIFEST_NAME)
-    _fsync(root)
+    fsync(root)
 
 
 def garbage(root: Path, manifest: Manifest | None, *, old_generations: bool = False) -> list[Path]:
@@ -244,11 +245,3 @@ def _storage_errors(root: Path) -> Iterator[None]:
             raise
         msg = f"{root} cannot be written: {error}. Nothing was changed."
         raise StorageError(msg) from error
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,8 +1,9 @@
-"""Files of a store as the manifest names them."""
+"""Files of a store: as the manifest names them, and as the disk keeps them."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import TYPE_CHECKING
 
 from dao.format.manifest import FileInfo
@@ -10,7 +11,7 @@ from dao.format.manifest import FileInfo
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["file_info"]
+__all__ = ["file_info", "fsync"]
 
 
 def file_info(root: Path, path: str) -> FileInfo:
@@ -18,3 +19,12 @@ def file_info(root: Path, path: str) -> FileInfo:
     with (root / path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return FileInfo(path, file.tell(), digest)
+
+
+def fsync(path: Path) -> None:
+    """Return when a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

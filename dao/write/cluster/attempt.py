@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import os
 import secrets
 import shutil
 import sys
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dao.errors import DaoError, StorageError
+from dao.write.files import fsync
 from dao.write.matrices import Workshop
 from dao.write.workers import Workers
 
@@ -184,8 +184,4 @@ def _sync(folder: Path) -> None:
     """Bring files to the disk: only the machine that wrote them can."""
     for path in folder.rglob("*"):
         if path.is_file():
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+            fsync(path)
