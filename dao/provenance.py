@@ -1,4 +1,4 @@
-"""What a generation says of its making: when, by what, and what was done."""
+"""What the files that dao writes say of their making: when, by what, and what was done."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dao.choose.describe import widths
 from dao.errors import DaoError
 from dao.printable import printable
+from dao.provenance import created_by
 from dao.report.columns import column_facts
 from dao.report.datasets import cells_of, dataset_facts, largest
 from dao.report.facts import Facts, Finding
@@ -91,8 +92,6 @@ def _organisms(store: Store, cells: NDArray[np.int64]) -> list[str]:
 
 
 def _about(store: Store) -> dict[str, Any]:
-    from dao import __version__
-
     manifest = store.manifest
     return {
         "path": printable(store.path),
@@ -102,7 +101,7 @@ def _about(store: Store) -> dict[str, Any]:
         "created_by": printable(manifest.created_by),
         "profile": manifest.profile,
         "made": datetime.now(UTC).isoformat(timespec="minutes"),
-        "made_by": f"dao-store {__version__}",
+        "made_by": created_by(),
         "n_obs": store.n_obs,
         "n_stored": manifest.n_obs,
         "n_vars": {printable(organism): n for organism, n in widths(store).items()},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from dao import provenance
 from dao.format.manifest import DatasetInfo, FeatureSpaceInfo, FileInfo, Manifest, ObsInfo
 from dao.format.names import organism_slug
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
@@ -66,8 +67,6 @@ def make_catalog(
     stamps
         Dataset -> what changes whenever its file changes.
     """
-    from dao import __version__
-
     spaces, tables = _spaces(plan)
     tables[_VOCABULARY] = _vocabulary(plan.categories)
     datasets, documents = [], {}
@@ -83,7 +82,7 @@ def make_catalog(
         uuid=str(uuid.uuid5(_SPACE, "\n".join(known))),
         generation=1,
         created=_CREATED,
-        created_by=f"dao-store {__version__} ({created_by})",
+        created_by=f"{provenance.created_by()} ({created_by})",
         feature_spaces=spaces,
         datasets=tuple(datasets),
         obs_columns=plan.obs_columns,
