@@ -70,6 +70,17 @@ class Selection:
         """Rows, each as often as it comes."""
         return self.n_chosen if self.order is None else len(self.order)
 
+    @cached_property
+    def n_obs_by_dataset(self) -> NDArray[np.int64]:
+        """Rows of each dataset, each as often as it comes."""
+        if self.order is None:
+            return self.counts
+        found = np.zeros(len(self.sizes), np.int64)
+        for start in range(0, len(self.order), _BLOCK):
+            holders = self._holders(self.order[start : start + _BLOCK])
+            found += np.bincount(holders, minlength=len(found))
+        return found
+
     @property
     def stretches(self) -> NDArray[np.int64]:
         """Lengths of the stretches that samplers may tell apart.
@@ -180,7 +191,7 @@ class Selection:
         """Return the dataset of positions in this selection."""
         return self._holders(self._places(positions))
 
-    def _holders(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _holders(self, places: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         return np.searchsorted(self.offsets, places, side="right") - 1
 
     def _places(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -465,6 +465,16 @@ def test_describe(store: dao.Store) -> None:
     assert store.head(0).describe().n_obs == 0
 
 
+def test_cells_of_each_dataset(store: dao.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells that come again count again, whichever way they are shown."""
+    monkeypatch.setattr("dao.selection._BLOCK", 7)
+    rows = np.random.default_rng(1).integers(0, 140, 50)
+    taken = store.take(rows)
+    counts = store.obs["dataset"].iloc[rows].value_counts()
+    assert taken.describe().datasets["cells"].to_dict() == counts[counts > 0].to_dict()
+    assert all(f"<td>{n}</td>" in taken._repr_html_() for n in counts)
+
+
 def test_html_is_escaped(make_study: Make, write: Make) -> None:
     """Whatever a study calls its columns, values and itself, a notebook shows it as text."""
     study = make_study()

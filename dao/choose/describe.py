@@ -13,12 +13,11 @@ from dao.choose.counts import value_counts
 from dao.notebook import Glance, table_html
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from dao.column import Column
-    from dao.format.manifest import DatasetInfo
     from dao.store import Store
 
 __all__ = ["Description", "as_glance", "at_a_glance", "column_summary", "describe", "widths"]
@@ -79,20 +78,19 @@ def at_a_glance(store: Store) -> str:
 def as_glance(store: Store) -> Glance:
     """Return a selection as a notebook shows it, without reading anything."""
     manifest = store.manifest
-    infos = [manifest.datasets[i] for i in store.selection.datasets]
     of_all = "" if store.n_obs == manifest.n_obs else f" of {manifest.n_obs:,}"
     several = len(store.organisms) > 1
     one = f"store[{store.organisms[0]!r}]" if several else "store"
     return Glance(
         f"Store {store.path!r}",
         {
-            "cells": f"{store.n_obs:,}{of_all} in {_counted(len(infos), 'dataset')}",
+            "cells": f"{store.n_obs:,}{of_all} in {_counted(len(store.datasets), 'dataset')}",
             **{o: f"{n:,} features" for o, n in widths(store).items()},
             "obs": _counted(len(store.obs_columns), "column"),
             "reads": f"backend {store.backend!r}, generation {manifest.generation}",
         },
         {
-            _counted(len(infos), "dataset"): table_html(_dataset_table(store, infos)),
+            _counted(len(store.datasets), "dataset"): table_html(_dataset_table(store)),
             _counted(len(store.obs_columns), "obs column"): table_html(_column_table(store)),
         },
         {
@@ -107,19 +105,10 @@ def as_glance(store: Store) -> Glance:
 
 def describe(store: Store) -> Description:
     """Return what a selection holds; see `dao.Store.describe`. One column is read at a time."""
-    codes = store.obs_column("dataset").values
-    cells = np.bincount(codes, minlength=len(store.manifest.datasets))
-    datasets = store.selected_datasets
     return Description(
         n_obs=store.n_obs,
         n_vars=widths(store),
-        datasets=pd.DataFrame(
-            {
-                "organism": [d.organism for d in datasets],
-                "cells": cells[store.selection.datasets],
-            },
-            index=pd.Index([d.id for d in datasets], dtype=object, name="dataset"),
-        ),
+        datasets=_dataset_table(store)[["organism", "cells"]],
         columns=pd.DataFrame(
             [column_summary(name, store.obs_column(name)) for name in store.obs_columns],
             columns=["kind", "missing", "distinct", "values"],
@@ -132,18 +121,17 @@ def _counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def _dataset_table(store: Store, infos: Sequence[DatasetInfo]) -> pd.DataFrame:
-    table = pd.DataFrame(
+def _dataset_table(store: Store) -> pd.DataFrame:
+    infos, selection = store.selected_datasets, store.selection
+    return pd.DataFrame(
         {
             "organism": [d.organism for d in infos],
+            "cells": selection.n_obs_by_dataset[selection.datasets],
             "cells on disk": [d.n_obs for d in infos],
             "measured features": [d.n_measured for d in infos],
         },
         index=pd.Index([d.id for d in infos], dtype=object, name="dataset"),
     )
-    if store.selection.order is None:
-        table.insert(1, "cells", store.selection.counts[store.selection.datasets])
-    return table
 
 
 def _column_table(store: Store) -> pd.DataFrame:

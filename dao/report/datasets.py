@@ -5,19 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from dao.printable import shortened
 from dao.report.columns import NAME_WIDTH
 from dao.report.facts import DatasetFact
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from dao.format.manifest import DatasetInfo
     from dao.store import Store
 
-__all__ = ["MOST_DATASETS", "Counted", "cells_of", "dataset_facts", "largest"]
+__all__ = ["MOST_DATASETS", "Counted", "dataset_facts", "largest"]
 
 MOST_DATASETS = 50
 _MOST_LOOKED_AT = 25
@@ -32,29 +28,23 @@ class Counted:
     n_others: int
 
 
-def cells_of(store: Store) -> NDArray[np.int64]:
-    """Return the selected cells of each dataset of the store on disk."""
-    if store.selection.order is None:
-        return store.selection.counts
-    codes = store.obs_column("dataset").values
-    return np.bincount(codes, minlength=len(store.manifest.datasets))
-
-
-def dataset_facts(store: Store, cells: NDArray[np.int64]) -> tuple[DatasetFact, ...]:
+def dataset_facts(store: Store) -> tuple[DatasetFact, ...]:
     """Return the selected datasets with most cells."""
-    order = np.argsort(-cells, kind="stable")[:MOST_DATASETS]
-    infos = store.manifest.datasets
-    return tuple(_fact(infos[i], int(cells[i])) for i in order.tolist() if cells[i])
+    return tuple(_fact(info, n) for info, n in _by_size(store)[:MOST_DATASETS])
 
 
-def largest(store: Store, organism: str, cells: NDArray[np.int64]) -> Counted:
+def largest(store: Store, organism: str) -> Counted:
     """Return the datasets of an organism to look at more closely."""
-    infos = store.manifest.datasets
-    order = [i for i in np.argsort(-cells, kind="stable").tolist() if cells[i]]
-    own = [i for i in order if infos[i].organism == organism]
+    own = [(info.id, n) for info, n in _by_size(store) if info.organism == organism]
     shown = own[:_MOST_LOOKED_AT]
-    ids, counts = tuple(infos[i].id for i in shown), tuple(int(cells[i]) for i in shown)
-    return Counted(ids, counts, len(own) - len(shown))
+    ids, cells = tuple(name for name, _ in shown), tuple(n for _, n in shown)
+    return Counted(ids, cells, len(own) - len(shown))
+
+
+def _by_size(store: Store) -> list[tuple[DatasetInfo, int]]:
+    """Return the selected datasets and their cells, those with most first."""
+    cells = store.selection.n_obs_by_dataset[store.selection.datasets].tolist()
+    return sorted(zip(store.selected_datasets, cells, strict=True), key=lambda one: -one[1])
 
 
 def _fact(info: DatasetInfo, n_obs: int) -> DatasetFact:

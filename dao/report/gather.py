@@ -12,7 +12,7 @@ from dao.errors import DaoError
 from dao.printable import printable
 from dao.provenance import created_by
 from dao.report.columns import column_facts
-from dao.report.datasets import cells_of, dataset_facts, largest
+from dao.report.datasets import dataset_facts, largest
 from dao.report.facts import Facts, Finding
 from dao.report.findings import cell_findings, store_findings
 from dao.report.genes import genes_fact
@@ -23,9 +23,6 @@ from dao.report.stream import stream_fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from dao.report.facts import GenesFact, SpreadFact
     from dao.store import Store
@@ -54,14 +51,13 @@ class _Tried:
 def gather(store: Store) -> Facts:
     """Return what a report tells of a selection; what cannot be read becomes a finding."""
     tried = _Tried()
-    cells = cells_of(store)
-    organisms = _organisms(store, cells)
+    organisms = _organisms(store)
     columns = tried("obs columns", column_facts, store) or ()
     pairs = tried("obs columns together", pair_facts, store, columns) or ()
     genes: list[GenesFact] = []
     spreads: list[SpreadFact] = []
     for name in organisms[:_MOST_ORGANISMS]:
-        looked_at = largest(store, name, cells)
+        looked_at = largest(store, name)
         found = tried("measured features", genes_fact, store, name, looked_at)
         genes += [found] if found else []
         spreads += tried("X", spread_facts, store, name, looked_at) or []
@@ -71,8 +67,8 @@ def gather(store: Store) -> Facts:
     odd = cell_findings(columns, pairs, tuple(genes), tuple(spreads))
     return Facts(
         **_about(store),
-        n_datasets=int((cells > 0).sum()),
-        datasets=dataset_facts(store, cells),
+        n_datasets=len(store.datasets),
+        datasets=dataset_facts(store),
         columns=columns,
         pairs=pairs,
         genes=tuple(genes),
@@ -83,10 +79,11 @@ def gather(store: Store) -> Facts:
     )
 
 
-def _organisms(store: Store, cells: NDArray[np.int64]) -> list[str]:
+def _organisms(store: Store) -> list[str]:
     """Return the organisms with selected cells, those with most first."""
     sizes = Counter[str]()
-    for n, dataset in zip(cells.tolist(), store.manifest.datasets, strict=True):
+    cells = store.selection.n_obs_by_dataset.tolist()
+    for n, dataset in zip(cells, store.manifest.datasets, strict=True):
         sizes[dataset.organism] += n
     return [name for name, n in sizes.most_common() if n]
 

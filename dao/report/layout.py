@@ -27,8 +27,8 @@ def array_facts(store: Store) -> tuple[ArrayFact, ...]:
     """Return the arrays of the selected datasets, each added up over them; the largest first."""
     foreign = isinstance(store.reader, ForeignReader)
     found: dict[str, list[ArrayFact]] = defaultdict(list)
-    for i in store.selection.datasets:
-        for fact in _arrays(store.manifest.datasets[i]):
+    for dataset in store.selected_datasets:
+        for fact in _arrays(dataset):
             found[fact.name].append(replace(fact, stored=None) if foreign else fact)
     facts = [_added_up(parts) for parts in found.values() if not (foreign and _is_table(parts[0]))]
     facts.sort(key=lambda fact: -(fact.stored or fact.decoded or 0))
