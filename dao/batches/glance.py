@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dao.notebook import Glance
 from dao.printable import shortened
-from dao.sizes import format_bytes
+from dao.sizes import counted, format_bytes
 
 if TYPE_CHECKING:
     from dao.batches.generator import Generator
@@ -49,7 +49,6 @@ def glance(generator: Generator, name: str = "Generator", *, device: object = No
     """
     store, spec = generator.store, generator.spec
     size = "the sampler's batches" if spec.batch_size is None else f"batches of {spec.batch_size:,}"
-    n_datasets = len(store.datasets)
     rows = {matrix: _matrix(matrix, how) for matrix, how in spec.matrices.items()}
     if spec.obs:
         rows["obs"] = _listed([_column(key, column) for key, column in spec.obs.items()])
@@ -59,17 +58,14 @@ def glance(generator: Generator, name: str = "Generator", *, device: object = No
     rows["reads"] = f"backend {store.backend!r}, memory budget {format_bytes(store.memory)}"
     if generator.stats.n_batches:
         rows["so far"] = str(generator.stats)
-    title = (
-        f"{name}: {size} from {store.n_obs:,} cells "
-        f"in {n_datasets:,} dataset{'' if n_datasets == 1 else 's'}"
-    )
+    datasets = counted(len(store.datasets), "dataset")
+    title = f"{name}: {size} from {store.n_obs:,} cells in {datasets}"
     return Glance(title, rows, calls=_CALLS if name == "Generator" else {})
 
 
 def _matrix(name: str, how: MatrixSpec) -> str:
-    n = how.columns.n_vars
     what = "column" if name.startswith("obsm/") else "feature"
-    return f"{'dense' if how.dense else 'csr'} {how.dtype}, {n:,} {what}{'' if n == 1 else 's'}"
+    return f"{'dense' if how.dense else 'csr'} {how.dtype}, {counted(how.columns.n_vars, what)}"
 
 
 def _column(name: str, column: Column) -> str:

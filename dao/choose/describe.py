@@ -11,6 +11,7 @@ import pandas as pd
 
 from dao.choose.counts import value_counts
 from dao.notebook import Glance, table_html
+from dao.sizes import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,8 +52,7 @@ class Description:
     @property
     def title(self) -> str:
         """Cells and features in one line."""
-        spaces = ", ".join(f"{o} ({n:,} features)" for o, n in self.n_vars.items())
-        return f"{self.n_obs:,} cells in {len(self.datasets)} datasets: {spaces}"
+        return f"{self.n_obs:,} cells in {len(self.datasets)} datasets: {_spaces(self.n_vars)}"
 
     def __repr__(self) -> str:
         tables = [t.to_string(max_rows=60) for t in (self.datasets, self.columns) if len(t)]
@@ -65,11 +65,9 @@ class Description:
 
 def at_a_glance(store: Store) -> str:
     """Return a selection in a few lines, without reading anything."""
-    spaces = ", ".join(f"{o} ({n:,} features)" for o, n in widths(store).items())
-    of_all = "" if store.n_obs == store.manifest.n_obs else f" of {store.manifest.n_obs:,}"
     return (
-        f"Store {store.path!r}: {store.n_obs:,}{of_all} cells in {len(store.datasets)} datasets\n"
-        f"  {spaces}\n"
+        f"Store {store.path!r}: {_share(store)} cells in {len(store.datasets)} datasets\n"
+        f"  {_spaces(widths(store))}\n"
         f"  obs: {', '.join(map(repr, store.obs_columns)) or 'no columns'}\n"
         f"  backend {store.backend!r}, generation {store.manifest.generation}"
     )
@@ -77,21 +75,20 @@ def at_a_glance(store: Store) -> str:
 
 def as_glance(store: Store) -> Glance:
     """Return a selection as a notebook shows it, without reading anything."""
-    manifest = store.manifest
-    of_all = "" if store.n_obs == manifest.n_obs else f" of {manifest.n_obs:,}"
     several = len(store.organisms) > 1
     one = f"store[{store.organisms[0]!r}]" if several else "store"
+    datasets = counted(len(store.datasets), "dataset")
     return Glance(
         f"Store {store.path!r}",
         {
-            "cells": f"{store.n_obs:,}{of_all} in {_counted(len(store.datasets), 'dataset')}",
+            "cells": f"{_share(store)} in {datasets}",
             **{o: f"{n:,} features" for o, n in widths(store).items()},
-            "obs": _counted(len(store.obs_columns), "column"),
-            "reads": f"backend {store.backend!r}, generation {manifest.generation}",
+            "obs": counted(len(store.obs_columns), "column"),
+            "reads": f"backend {store.backend!r}, generation {store.manifest.generation}",
         },
         {
-            _counted(len(store.datasets), "dataset"): table_html(_dataset_table(store)),
-            _counted(len(store.obs_columns), "obs column"): table_html(_column_table(store)),
+            datasets: table_html(_dataset_table(store)),
+            counted(len(store.obs_columns), "obs column"): table_html(_column_table(store)),
         },
         {
             "store.describe()": "what each column holds",
@@ -117,8 +114,14 @@ def describe(store: Store) -> Description:
     )
 
 
-def _counted(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+def _share(store: Store) -> str:
+    """Return the number of selected cells, and of all where that is another."""
+    of_all = "" if store.n_obs == store.manifest.n_obs else f" of {store.manifest.n_obs:,}"
+    return f"{store.n_obs:,}{of_all}"
+
+
+def _spaces(n_vars: Mapping[str, int]) -> str:
+    return ", ".join(f"{organism} ({n:,} features)" for organism, n in n_vars.items())
 
 
 def _dataset_table(store: Store) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from dao.cli.terminal import console, printable, table
-from dao.sizes import format_bytes
+from dao.sizes import counted, format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,11 +21,10 @@ _WIDTH_OF_NAMES = 40
 
 def show(description: dict[str, Any]) -> None:
     """Print a description of `dao.cli.describe` as tables."""
-    n_datasets = len(description["datasets"])
     text = Text.assemble(
         (printable(description["path"]), "bold"),
-        f": {description['n_obs']:,} cells in {n_datasets:,} "
-        f"dataset{'' if n_datasets == 1 else 's'}, {format_bytes(description['bytes'])} on disk\n"
+        f": {description['n_obs']:,} cells in {counted(len(description['datasets']), 'dataset')}, "
+        f"{format_bytes(description['bytes'])} on disk\n"
         f"generation {description['generation']}, profile {description['profile']}, "
         f"{printable(description['created_by'])}, {description['uuid']}",
     )

@@ -178,15 +178,15 @@ def _summarise(store: Store, seconds: float) -> None:
     from dao.cli.describe import stored_bytes
     from dao.cli.terminal import console, printable
     from dao.format.names import UNKNOWN_ORGANISM
-    from dao.sizes import format_bytes
+    from dao.sizes import counted, format_bytes
 
     manifest = store.manifest
     n_datasets = len(manifest.datasets)
-    lines = [f"{store.n_obs:,} cells in {_count(n_datasets, 'dataset')}"]
+    lines = [f"{store.n_obs:,} cells in {counted(n_datasets, 'dataset')}"]
     n_new = len(manifest.history[-1]["datasets"])
     if n_new < n_datasets:
         n_obs = sum(d.n_obs for d in manifest.datasets[-n_new:])
-        lines[0] += f" ({n_obs:,} in {_count(n_new, 'dataset')} added)"
+        lines[0] += f" ({n_obs:,} in {counted(n_new, 'dataset')} added)"
     for space in manifest.feature_spaces:
         known = space.organism != UNKNOWN_ORGANISM
         lines.append(f"{space.organism if known else 'no organism'}: {space.n_vars:,} features")
@@ -212,7 +212,3 @@ def _in_options(message: str) -> str:
     for pattern, option in _IN_OPTIONS:
         message = re.sub(pattern, option, message)
     return message
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
