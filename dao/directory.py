@@ -18,10 +18,10 @@ from dao.errors import CorruptStoreError, DaoError
 from dao.files import REPAIR, LocalFiles, parquet_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from dao.files import StoreFiles
-    from dao.format.manifest import FileInfo
+    from dao.format.manifest import FileInfo, Manifest
 
 __all__ = ["StoreDirectory"]
 
@@ -50,19 +50,8 @@ class StoreDirectory:
         self._source: StoreFiles = where
         self.root: Any = self._source.root
         self.manifest = self._source.manifest()
-        self._files: dict[str, FileInfo] = {self.manifest.vocabulary.path: self.manifest.vocabulary}
-        self._footers: dict[str, str] = {}
-        for space in self.manifest.feature_spaces:
-            self._files[space.file.path] = space.file
-        for ontology in self.manifest.ontologies.values():
-            self._files[ontology.file.path] = ontology.file
-        for dataset in self.manifest.datasets:
-            for info in dataset.files:
-                self._files[info.path] = info
-            for matrix in dataset.matrices.values():
-                for array in matrix.arrays.values():
-                    self._files[array.metadata.path] = array.metadata
-            self._footers[dataset.obs.file.path] = dataset.obs.footer_sha256
+        self._files = {info.path: info for info in _small_files(self.manifest)}
+        self._footers = {d.obs.file.path: d.obs.footer_sha256 for d in self.manifest.datasets}
 
     def read(self, info: FileInfo) -> bytes:
         """Return the content of a small file, checked.
@@ -97,3 +86,10 @@ class StoreDirectory:
     def document(self, path: str) -> Any:
         """Return a JSON document of the store."""
         return json.loads(self.read(self._files[path]))
+
+
+def _small_files(manifest: Manifest) -> Iterator[FileInfo]:
+    yield from manifest.files
+    for dataset in manifest.datasets:
+        yield from dataset.files
+        yield from (array.metadata for array in dataset.arrays.values())

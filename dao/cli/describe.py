@@ -51,7 +51,7 @@ def describe(path: str) -> dict[str, Any]:
         "n_obs": manifest.n_obs,
         "bytes": stored_bytes(store),
         "feature_spaces": {s.organism: s.n_vars for s in manifest.feature_spaces},
-        "datasets": [_dataset(path, d) for d in manifest.datasets],
+        "datasets": [_dataset(d) for d in manifest.datasets],
         "obs_columns": {name: _column(store, name) for name in manifest.obs_columns},
         "history": [dict(h) for h in manifest.history],
     }
@@ -59,22 +59,10 @@ def describe(path: str) -> dict[str, Any]:
 
 def stored_bytes(store: Store) -> int:
     """Return the size of a store: of the files in its folder, or at a URL of those in use."""
-    if not is_url(store.path):
-        return bytes_on_disk(Path(store.path))
-    manifest = store.manifest
-    tables = [manifest.vocabulary.size, *(s.file.size for s in manifest.feature_spaces)]
-    return sum(tables) + sum(_bytes_of(store.path, d) for d in manifest.datasets)
+    return store.manifest.n_bytes if is_url(store.path) else bytes_on_disk(Path(store.path))
 
 
-def _bytes_of(path: str, dataset: DatasetInfo) -> int:
-    if not is_url(path):
-        return bytes_on_disk(Path(path) / dataset.path)
-    arrays = [a for m in dataset.matrices.values() for a in m.arrays.values()]
-    small = sum(f.size for f in dataset.files) + sum(a.metadata.size for a in arrays)
-    return small + sum(size for a in arrays for size in a.shard_sizes)
-
-
-def _dataset(path: str, dataset: DatasetInfo) -> dict[str, Any]:
+def _dataset(dataset: DatasetInfo) -> dict[str, Any]:
     x = dataset.matrices["X"]
     return {
         "id": dataset.id,
@@ -90,7 +78,7 @@ def _dataset(path: str, dataset: DatasetInfo) -> dict[str, Any]:
         "obsm": dataset.obsm,
         "shuffled": dataset.shuffled,
         "cluster_by": list(dataset.cluster_by),
-        "bytes": _bytes_of(path, dataset),
+        "bytes": dataset.n_bytes,
     }
 
 

@@ -81,6 +81,11 @@ class ArrayInfo:
         """Inner chunks of the array."""
         return -(-self.shape[0] // self.chunk)
 
+    @property
+    def n_bytes(self) -> int:
+        """Size of all files of the array."""
+        return self.metadata.size + sum(self.shard_sizes)
+
 
 @dataclass(frozen=True, slots=True)
 class MatrixInfo:
@@ -218,6 +223,20 @@ class DatasetInfo:
         return always if self.dropped is None else (*always, self.dropped)
 
     @property
+    def arrays(self) -> dict[str, ArrayInfo]:
+        """The arrays of all matrices by their folders in that of the dataset, as ``"X/data"``."""
+        return {
+            "/".join(filter(None, (matrix, part))): array
+            for matrix, info in self.matrices.items()
+            for part, array in info.arrays.items()
+        }
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of all files of the dataset."""
+        return sum(f.size for f in self.files) + sum(a.n_bytes for a in self.arrays.values())
+
+    @property
     def layers(self) -> list[str]:
         """Names of the layers."""
         return [n.removeprefix("layers/") for n in self.matrices if n.startswith("layers/")]
@@ -280,6 +299,17 @@ class Manifest:
     def n_obs(self) -> int:
         """Rows of the whole store."""
         return int(self.offsets[-1])
+
+    @property
+    def files(self) -> tuple[FileInfo, ...]:
+        """The small files that belong to no dataset."""
+        spaces = (s.file for s in self.feature_spaces)
+        return (self.vocabulary, *spaces, *(o.file for o in self.ontologies.values()))
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of all files of the store, but for ``dao.json`` and its copies."""
+        return sum(f.size for f in self.files) + sum(d.n_bytes for d in self.datasets)
 
     @cached_property
     def offsets(self) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -38,11 +38,7 @@ def array_facts(store: Store) -> tuple[ArrayFact, ...]:
 
 
 def _arrays(dataset: DatasetInfo) -> list[ArrayFact]:
-    arrays = [
-        _array("/".join(filter(None, (matrix, part))), array)
-        for matrix, info in dataset.matrices.items()
-        for part, array in info.arrays.items()
-    ]
+    arrays = [_array(name, array) for name, array in dataset.arrays.items()]
     small = sum(file.size for file in dataset.files) - dataset.obs.file.size
     tables = {"obs": dataset.obs.file.size, "features, uns": small}
     return arrays + [ArrayFact(name, "", size, None, 0, 0) for name, size in tables.items()]
@@ -52,7 +48,7 @@ def _array(name: str, array: ArrayInfo) -> ArrayFact:
     return ArrayFact(
         name=shortened(name, NAME_WIDTH),
         dtype=array.dtype,
-        stored=sum(array.shard_sizes) + array.metadata.size,
+        stored=array.n_bytes,
         decoded=prod(array.shape) * np.dtype(array.dtype).itemsize,
         chunks=array.n_chunks,
         shards=len(array.shard_sizes),

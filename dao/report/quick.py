@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from dao.format.manifest import ArrayInfo, DatasetInfo, Manifest
+    from dao.format.manifest import ArrayInfo, Manifest
 
 __all__ = ["quick_problems"]
 
@@ -36,23 +36,15 @@ def quick_problems(root: Path, manifest: Manifest) -> list[str]:
 
 def _files(manifest: Manifest) -> Iterator[tuple[str, int]]:
     """Yield the files of a store with their sizes."""
-    spaces = (s.file for s in manifest.feature_spaces)
-    ontologies = (o.file for o in manifest.ontologies.values())
-    yield from ((f.path, f.size) for f in (manifest.vocabulary, *spaces, *ontologies))
+    yield from ((f.path, f.size) for f in manifest.files)
     for dataset in manifest.datasets:
         yield from ((f.path, f.size) for f in dataset.files)
-        yield from _shards(dataset)
-
-
-def _shards(dataset: DatasetInfo) -> Iterator[tuple[str, int]]:
-    for name, matrix in dataset.matrices.items():
-        for part, array in matrix.arrays.items():
-            folder = "/".join(filter(None, (dataset.path, name, part)))
+        for name, array in dataset.arrays.items():
             yield array.metadata.path, array.metadata.size
-            yield from _array(folder, array)
+            yield from _shards(f"{dataset.path}/{name}", array)
 
 
-def _array(folder: str, array: ArrayInfo) -> Iterator[tuple[str, int]]:
+def _shards(folder: str, array: ArrayInfo) -> Iterator[tuple[str, int]]:
     deeper = "/0" * (len(array.shape) - 1)
     for number, size in enumerate(array.shard_sizes):
         if size:  # a shard of zeros has no file

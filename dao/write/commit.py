@@ -128,10 +128,8 @@ def garbage(root: Path, manifest: Manifest | None, *, old_generations: bool = Fa
 
 def named(manifest: Manifest) -> set[str]:
     """Return the files and folders of a generation, relative to the store."""
-    files = {manifest.vocabulary.path, *(s.file.path for s in manifest.feature_spaces)}
-    files |= {o.file.path for o in manifest.ontologies.values()}
-    files.add(f"{GENERATIONS}/{manifest.generation}.json")
-    return files | {d.path for d in manifest.datasets}
+    copy = f"{GENERATIONS}/{manifest.generation}.json"
+    return {copy, *(f.path for f in manifest.files), *(d.path for d in manifest.datasets)}
 
 
 def _keep(root: Path, copies: Mapping[int, bytes]) -> Iterator[Path]:
