@@ -1,12 +1,17 @@
-"""Sizes in bytes, and numbers of things, as people write them."""
+"""Sizes of files; sizes in bytes, and numbers of things, as people write them."""
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from dao.errors import ArgumentError
 
-__all__ = ["counted", "format_bytes", "parse_bytes"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["bytes_on_disk", "counted", "format_bytes", "parse_bytes"]
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
@@ -44,6 +49,15 @@ def format_bytes(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"
+
+
+def bytes_on_disk(path: Path) -> int:
+    """Return the size of a file, or the sizes of all files in a folder, added up."""
+    size = 0
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        with suppress(OSError):  # somebody else may be tidying up
+            size += file.stat().st_size if file.is_file() else 0
+    return size
 
 
 def counted(n: int, noun: str) -> str:

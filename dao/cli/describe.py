@@ -6,8 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dao.cli.terminal import bytes_on_disk
 from dao.remote.url import is_url
+from dao.sizes import bytes_on_disk
 
 if TYPE_CHECKING:
     from dao.format.manifest import DatasetInfo

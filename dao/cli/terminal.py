@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -13,10 +12,7 @@ from rich.table import Table
 
 from dao.printable import printable
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-__all__ = ["bytes_on_disk", "console", "printable", "table"]
+__all__ = ["console", "printable", "table"]
 
 # A log has no width; tables take what they need up to this.
 _WIDTH_OF_LOGS = 120
@@ -49,8 +45,3 @@ def table(*columns: str) -> Table:
             overflow="fold",
         )
     return result
-
-
-def bytes_on_disk(folder: Path) -> int:
-    """Return the sizes of all files in a folder, added up."""
-    return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())

@@ -11,8 +11,8 @@ from rich.padding import Padding
 from rich.panel import Panel
 from rich.text import Text
 
-from dao.cli.terminal import bytes_on_disk, table
-from dao.sizes import format_bytes
+from dao.cli.terminal import table
+from dao.sizes import bytes_on_disk, format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

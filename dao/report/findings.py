@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from dao.printable import shortened
 from dao.remote.url import is_url
 from dao.report.facts import Finding
 from dao.report.quick import quick_problems
-from dao.sizes import format_bytes
+from dao.sizes import bytes_on_disk, format_bytes
 from dao.write.tidy import tidy
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def _of_space(root: Path, manifest: Manifest) -> Iterator[Finding]:
         text = f"Left by a writer, or being written: {_named(left)}."
         yield Finding("note", text, f"dao validate {quote(str(root))} --repair")
     if older:
-        sizes = sum(_size(root / path) for path in older)
+        sizes = sum(bytes_on_disk(root / path) for path in older)
         text = f"Only earlier generations need {format_bytes(sizes)} of the folder."
         command = f"dao validate {quote(str(root))} --repair --old-generations"
         yield Finding("note", text, command)
@@ -119,12 +118,3 @@ def _named(names: Sequence[str]) -> str:
     shown = ", ".join(shortened(name, 60) for name in names[:_MOST_NAMED])
     rest = len(names) - _MOST_NAMED
     return f"{shown} and {rest:,} more" if rest > 0 else shown
-
-
-def _size(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    size = 0
-    for file in files:
-        with suppress(OSError):  # somebody else may be tidying up
-            size += file.stat().st_size if file.is_file() else 0
-    return size
