@@ -9,7 +9,7 @@ from typing import Any
 from dao.format.manifest import MANIFEST_NAME
 from dao.remote.url import is_url
 
-__all__ = ["auto_backend"]
+__all__ = ["auto_backend", "several"]
 
 
 def auto_backend(path: Any) -> tuple[str, str]:
@@ -23,8 +23,9 @@ def auto_backend(path: Any) -> tuple[str, str]:
     path
         As of `dao.load_store`.
     """
-    if not isinstance(path, str) and isinstance(path, Mapping | Sequence):
-        given = path.values() if isinstance(path, Mapping) else path
+    sources = several(path)
+    if sources is not None:
+        given = sources.values() if isinstance(sources, Mapping) else sources
         if any(isinstance(one, str | Path) and _is_store(Path(one)) for one in given):
             return "local", "these are stores"
         return "h5ad", "several files are read as they are"
@@ -38,6 +39,11 @@ def auto_backend(path: Any) -> tuple[str, str]:
         if place.is_dir() and any(any(place.glob(p)) for p in ("zarr/X", "*/zarr/X")):
             return "sfaira", "sfaira wrote this, and it is read as it is"
     return "local", "the store is in a local folder, and compiled loops decode into batches"
+
+
+def several(path: Any) -> Sequence[Any] | Mapping[str, Any] | None:
+    """Return the sources if a list or a dict of them is given in place of a path, else None."""
+    return None if isinstance(path, str) or not isinstance(path, Sequence | Mapping) else path
 
 
 def _is_store(place: Path) -> bool:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dao.auto_backend import auto_backend
+from dao.auto_backend import auto_backend, several
 from dao.backend import SourcesBackend, find_backend
 from dao.errors import ArgumentError, UnknownColumnError, near_matches
 from dao.features import FeatureTables
@@ -18,6 +17,8 @@ from dao.sizes import parse_bytes
 from dao.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from dao.backend import Backend, Reader
 
 __all__ = ["load_store"]
@@ -72,18 +73,18 @@ def load_store(
     >>> store.subset(cell_type="B cell").shape
     (100, 300)
     """
-    several = None if isinstance(path, str) or not isinstance(path, Sequence | Mapping) else path
-    location = _location(path) if several is None else "several files"
+    sources = several(path)
+    location = _location(path) if sources is None else "several files"
     name, reason = auto_backend(path) if backend == "auto" else (backend, "as asked for")
     decoder = find_backend(name)
     if storage_options:
         backend_options["storage_options"] = dict(storage_options)
     _check_place(location, name, storage_options)
     budget = parse_bytes(memory)
-    if several is None:
+    if sources is None:
         opened = decoder.open(location, memory=budget, options=backend_options)
     else:
-        opened = _open_sources(decoder, name, several, budget, backend_options)
+        opened = _open_sources(decoder, name, sources, budget, backend_options)
     manifest = opened.manifest()
     known = {*manifest.obs_columns, *VIRTUAL_COLUMNS}
     columns = [columns] if isinstance(columns, str) else columns
