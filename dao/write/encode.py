@@ -74,9 +74,7 @@ def _encode_csr(
     shards: range,
 ) -> dict[str, list[int]]:
     """Encode chunk after chunk, both arrays at a time: their elements come from the same rows."""
-    array, nnz = layout.rows, layout.rows.shape[0]
-    starts = np.asarray(array.chunks_of(shards), np.int64) * array.chunk
-    stops = np.minimum(starts + array.chunk, nnz)
+    starts, stops = layout.rows.bounds_of(shards)
     first_rows = np.searchsorted(indptr, starts, side="right") - 1
     stop_rows = np.searchsorted(indptr, stops)
     with ExitStack() as stack:
@@ -85,7 +83,7 @@ def _encode_csr(
 
         def encode(window: Window, task: int) -> tuple[bytes, bytes]:
             first, scratch = first_rows[task], workers.scratch
-            columns, values = window.take(first, stop_rows[task], array.dtype, scratch)
+            columns, values = window.take(first, stop_rows[task], layout.rows.dtype, scratch)
             part = slice(starts[task] - indptr[first], stops[task] - indptr[first])
             return indices.encode(columns[part], scratch), data.encode(values[part], scratch)
 
@@ -104,9 +102,8 @@ def _encode_dense(
     workers: Workers,
     shards: range,
 ) -> dict[str, list[int]]:
-    array, (n_obs, n_vars) = layout.rows, layout.shape
-    starts = np.asarray(array.chunks_of(shards), np.int64) * array.chunk
-    stops = np.minimum(starts + array.chunk, n_obs)
+    array, n_vars = layout.rows, layout.shape[1]
+    starts, stops = array.bounds_of(shards)
     with ExitStack() as stack:
         writer = _ArrayWriter(root, array, stack, shards.start)
 

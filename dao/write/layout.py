@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from dao.format.encodings import Profile
     from dao.format.manifest import FileInfo
 
@@ -55,11 +57,11 @@ class ArrayLayout:
         """Shards, each of which is a file."""
         return -(-self.shape[0] // self.shard)
 
-    def chunks_of(self, shards: range) -> range:
-        """Return the chunks of some shards."""
-        per_shard = self.shard // self.chunk
-        n_chunks = -(-self.shape[0] // self.chunk) if self.shape[-1] else 0
-        return range(shards.start * per_shard, min(n_chunks, shards.stop * per_shard))
+    def bounds_of(self, shards: range) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return where each chunk of some shards begins, and where it ends."""
+        stop = min(self.shape[0], shards.stop * self.shard) if self.shape[-1] else 0
+        starts = np.arange(shards.start * self.shard, stop, self.chunk)
+        return starts, np.minimum(starts + self.chunk, self.shape[0])
 
     def create(self, root: Path) -> None:
         """Write the array's ``zarr.json``."""
