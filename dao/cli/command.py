@@ -1,4 +1,4 @@
-"""What all commands have in common: paths that shells complete, and what to run after an error."""
+"""What commands have in common: paths that shells complete, and what to run after an error."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from dao import errors
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PATH", "StoreCommand", "dataset_ids", "following"]
+__all__ = ["PATH", "StoreCommand", "dataset_ids", "following", "memory_option"]
 
 # Not checked here: it may be a URL, and the library says better what is wrong with it.
 PATH = click.Path()
+
+memory_option = click.option(
+    "--memory", metavar="SIZE", default="2GiB", show_default=True, help="Memory to stay within."
+)
 
 # For each error the command that helps; the first that fits, so special ones come first.
 _FOLLOWING: tuple[tuple[type[errors.DaoError], str], ...] = (

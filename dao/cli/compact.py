@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from dao.cli.command import PATH, StoreCommand, dataset_ids
+from dao.cli.command import PATH, StoreCommand, dataset_ids, memory_option
 from dao.cli.result import json_option, show_result
 
 __all__ = ["compact"]
@@ -36,9 +36,7 @@ __all__ = ["compact"]
 )
 @click.option("--seed", metavar="N", type=click.IntRange(min=0), default=0, help="Of the shuffle.")
 @click.option("--profile", type=click.Choice(["fast", "compact"]), help="As before if not given.")
-@click.option(
-    "--memory", metavar="SIZE", default="2GiB", show_default=True, help="Memory to stay within."
-)
+@memory_option
 @json_option
 def compact(
     store: str,

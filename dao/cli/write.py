@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dao.cli.command import PATH, StoreCommand
+from dao.cli.command import PATH, StoreCommand, memory_option
 from dao.cli.result import json_option, result_as_json
 from dao.errors import DaoError
 
@@ -75,9 +75,7 @@ _IN_OPTIONS = (
     show_default=True,
     help="For local disks, or fewer bytes but slower.",
 )
-@click.option(
-    "--memory", metavar="SIZE", default="2GiB", show_default=True, help="Memory to stay within."
-)
+@memory_option
 @click.option("--append", is_flag=True, help="Add the datasets to an existing store.")
 @click.option("--replace", is_flag=True, help="Replace the datasets that have the same ids.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing store.")
