@@ -48,7 +48,7 @@ def checked_dataset(manifest: Manifest, dataset: str, matrix: str) -> DatasetInf
     if dataset not in manifest.ordinals:
         msg = f"No dataset {dataset!r}.{near_matches(dataset, manifest.ordinals)}"
         raise UnknownDatasetError(msg)
-    info = manifest.datasets[manifest.ordinals[dataset]]
+    info = manifest.dataset(dataset)
     if matrix not in info.matrices:
         msg = f"Dataset {dataset!r} has no {matrix!r}.{near_matches(matrix, info.matrices)}"
         raise UnknownDatasetError(msg)

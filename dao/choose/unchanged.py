@@ -31,7 +31,7 @@ def still_there(datasets: Iterable[SavedDataset], manifest: Manifest, consequenc
         if then.id not in manifest.ordinals:
             msg = f"{consequence}: dataset {then.id!r} is not in the store any more."
             raise StoreChangedError(msg)
-        now = manifest.datasets[manifest.ordinals[then.id]]
+        now = manifest.dataset(then.id)
         if (now.path, now.obs.file.sha256, now.n_obs) != (then.path, then.obs_sha256, then.n_obs):
             msg = (
                 f"{consequence}: dataset {then.id!r} was written anew, with {now.n_obs:,} instead "

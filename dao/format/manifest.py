@@ -322,6 +322,10 @@ class Manifest:
         """Dataset id -> its place in `datasets`."""
         return {d.id: i for i, d in enumerate(self.datasets)}
 
+    def dataset(self, name: str) -> DatasetInfo:
+        """Return a dataset, by its id, that the store is known to have."""
+        return self.datasets[self.ordinals[name]]
+
     def space(self, organism: str) -> FeatureSpaceInfo:
         """Return the feature space of an organism that the store is known to have."""
         return next(s for s in self.feature_spaces if s.organism == organism)

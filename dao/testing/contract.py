@@ -281,7 +281,7 @@ def _read_elsewhere(reader: Reader, rows: Array, queue: Any) -> None:
 
 def _expected(reader: Reader, study: Any, dataset: str, matrix: str) -> Array:
     manifest = reader.manifest()
-    info = manifest.datasets[manifest.ordinals[dataset]]
+    info = manifest.dataset(dataset)
     source_rows = reader.table(info.obs.file.path, ["_source_row"])["_source_row"].to_numpy()
     kind, _, key = matrix.partition("/")
     values = study.X if kind == "X" else getattr(study, kind)[key]

@@ -120,7 +120,7 @@ def _check_merged(store: Store, wanted: Sequence[_New], keep_ids: str) -> None:
     """
     merged = [new for new in wanted if new.is_merged]
     for new in merged:
-        first, *others = (store.manifest.datasets[store.manifest.ordinals[p]] for p in new.parts)
+        first, *others = (store.manifest.dataset(part) for part in new.parts)
         for other in others:
             problem = _unlike(store, first, other)
             if problem:
@@ -162,7 +162,7 @@ def _job(root: Path, manifest: Manifest, wanted: Sequence[_New], options: dict[s
     if options["profile"] is None:
         options["profile"] = manifest.profile
     if options["cluster_by"] is None:
-        parts = (manifest.datasets[manifest.ordinals[p]] for new in wanted for p in new.parts)
+        parts = (manifest.dataset(part) for new in wanted for part in new.parts)
         found = {d.cluster_by for d in parts}
         if len(found) > 1:
             listed = ", ".join(str(list(columns)) for columns in sorted(found))

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import dask  # noqa: F401 - without it there is no backend, which is told when it is asked for
 import numpy as np
 
-from dao.errors import ArgumentError, UnknownDatasetError, near_matches
 from dao.lazy.shared import Shared
 from dao.wrapped import WrappedReader
 from dao_backends.dask.parts import cut_rows, join_parts, read_part
 from dao_backends.dask.schedulers import Scheduler
 from dao_backends.decoder import open_decoder
+from dao_backends.request import checked_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dao.backend import DenseRows, Reader, SparseRows
-    from dao.format.manifest import MatrixInfo
 
 __all__ = ["DaskBackend", "DaskReader"]
 
@@ -69,11 +68,9 @@ class DaskReader(WrappedReader):
         calls: list[tuple[Any, ...]] = []
         plans = []
         for dataset, rows in requests:
-            info = self._find(dataset, matrix)
-            unique, slots = np.unique(np.asarray(rows, np.int64), return_inverse=True)
-            if len(unique) and not 0 <= unique[0] <= unique[-1] < info.shape[0]:
-                msg = f"Rows {unique[0]} to {unique[-1]} of {dataset}, which has {info.shape[0]}."
-                raise ArgumentError(msg)
+            found, asked = checked_request(self.manifest(), dataset, matrix, rows)
+            info = found.matrices[matrix]
+            unique, slots = np.unique(asked, return_inverse=True)
             first = len(calls)
             calls += [(self._shared, dataset, matrix, part) for part in cut_rows(info, unique)]
             plans.append((info, slice(first, len(calls)), slots))
@@ -88,14 +85,3 @@ class DaskReader(WrappedReader):
         """Close what was opened; a client that was given stays as it is."""
         self._scheduler.close()
         super().close()
-
-    def _find(self, dataset: str, matrix: str) -> MatrixInfo:
-        manifest = self.manifest()
-        if dataset not in manifest.ordinals:
-            msg = f"No dataset {dataset!r}.{near_matches(dataset, manifest.ordinals)}"
-            raise UnknownDatasetError(msg)
-        matrices = manifest.datasets[manifest.ordinals[dataset]].matrices
-        if matrix not in matrices:
-            msg = f"Dataset {dataset!r} has no {matrix!r}.{near_matches(matrix, matrices)}"
-            raise UnknownDatasetError(msg)
-        return matrices[matrix]

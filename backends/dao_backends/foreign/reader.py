@@ -155,8 +155,7 @@ class ForeignFiles:
         known = self._matrices.get((dataset, name))
         if known is not None:
             return known
-        manifest = self.manifest()
-        infos = manifest.datasets[manifest.ordinals[dataset]].matrices
+        infos = self.manifest().dataset(dataset).matrices
         with self._lock:
             opened = open_source(self._studies[dataset].source, self._files)
             for other, info in infos.items():

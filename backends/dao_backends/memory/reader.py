@@ -200,8 +200,7 @@ class MemoryReader(WrappedReader):
             return held
         with _Decoding.lock:
             if key not in self._held:
-                manifest = self.manifest()
-                info = manifest.datasets[manifest.ordinals[dataset]].matrices[matrix]
+                info = self.manifest().dataset(dataset).matrices[matrix]
                 own = None if self._rows is None else self._rows[dataset]
                 rows = np.arange(info.shape[0]) if own is None else own
                 columns = None if matrix.startswith("obsm/") else self._columns
