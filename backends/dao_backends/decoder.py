@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dao.backend import find_backend
+from dao.remote.url import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,5 +21,5 @@ def open_decoder(path: str, memory: int, options: Mapping[str, Any]) -> Reader:
     Without it that is the default for the place: ``"local"`` for folders, ``"cloud"`` for URLs.
     """
     rest = dict(options)
-    name = rest.pop("decoder", "cloud" if "://" in path else "local")
+    name = rest.pop("decoder", "cloud" if is_url(path) else "local")
     return find_backend(name).open(path, memory=memory, options=rest)

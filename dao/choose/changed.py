@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dao.backend import check_own
 from dao.choose.unchanged import carried_over
 from dao.errors import ArgumentError
+from dao.remote.url import is_url
 
 if TYPE_CHECKING:
     import os
@@ -60,7 +61,7 @@ def compacted(store: Store, **arguments: Any) -> Store:
 
 def _root(store: Store, what: str) -> Path:
     check_own(store.reader, what)
-    if "://" in store.path:
+    if is_url(store.path):
         msg = f"{store.path}: this version writes to local folders only."
         raise ArgumentError(msg)
     return Path(store.path)

@@ -25,6 +25,7 @@ from dao.files import parquet_table
 from dao.format.manifest import MANIFEST_NAME, FileInfo
 from dao.format.saved import SavedDataset, SavedSelection
 from dao.provenance import created_by, now
+from dao.remote.url import is_url
 from dao.selection import Selection
 
 if TYPE_CHECKING:
@@ -118,15 +119,15 @@ def load_selection(
 
 def _described(store: Store, path: Path, counts: NDArray[Any], rows: FileInfo) -> SavedSelection:
     manifest = store.manifest
-    is_url = "://" in store.path
-    absolute = store.path if is_url else os.path.abspath(store.path)  # noqa: PTH100 (no links)
+    remote = is_url(store.path)
+    absolute = store.path if remote else os.path.abspath(store.path)  # noqa: PTH100 (no links)
     columns = None if set(store.obs_columns) == set(manifest.obs_columns) else store.obs_columns
     features = store.chosen_features
     return SavedSelection(
         created=now(),
         created_by=created_by(),
         store=absolute,
-        relative_store="" if is_url else os.path.relpath(absolute, path.absolute().parent),
+        relative_store="" if remote else os.path.relpath(absolute, path.absolute().parent),
         uuid=manifest.uuid,
         generation=manifest.generation,
         n_obs=store.n_obs,
@@ -210,7 +211,7 @@ def _store_path(saved: SavedSelection, path: Path) -> str:
     nearby = path.absolute().parent / saved.relative_store
     if saved.relative_store and (nearby / MANIFEST_NAME).exists():
         return str(nearby.resolve())
-    if "://" not in saved.store and not Path(saved.store).exists():
+    if not is_url(saved.store) and not Path(saved.store).exists():
         msg = (
             f"The store of {path} is neither at {nearby} nor at {saved.store}. Say where it is: "
             f"dao.load_selection({str(path)!r}, store='...')."
