@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from dao.column import Column
 
-__all__ = ["Counts", "cross_counts", "occurring", "value_counts"]
+__all__ = ["Counts", "cross_counts", "crossed", "occurring", "value_counts"]
 
 _NUMBERS = ({"i"}, {"u"}, {"f"})
 
@@ -44,14 +44,21 @@ def cross_counts(name: str, column: Column, by_name: str, by: Column) -> pd.Data
     """Return a table of one row per value and one column per value of ``by``."""
     codes, values = occurring(column)
     by_codes, by_values = occurring(by)
-    shape = len(values), len(by_values)
-    counts = np.bincount(codes * shape[1] + by_codes, minlength=shape[0] * shape[1]).reshape(shape)
+    counts = crossed(codes, by_codes, (len(values), len(by_values)))
     rows, columns = _by_frequency(counts.sum(axis=1)), _by_frequency(counts.sum(axis=0))
     return pd.DataFrame(
         counts[np.ix_(rows, columns)],
         index=_index(values, rows, name),
         columns=_index(by_values, columns, by_name),
     )
+
+
+def crossed(
+    codes: NDArray[Any], by_codes: NDArray[Any], shape: tuple[int, int]
+) -> NDArray[np.int64]:
+    """Return how many cells have both of two codes, as a table."""
+    numbers = codes.astype(np.int64) * shape[1] + by_codes
+    return np.bincount(numbers, minlength=shape[0] * shape[1]).reshape(shape)
 
 
 def _coded(column: Column) -> tuple[NDArray[Any], list[Any]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.choose.counts import occurring
+from dao.choose.counts import crossed, occurring
 from dao.printable import shortened
 from dao.report.columns import NAME_WIDTH
 from dao.report.facts import PairFact
@@ -33,7 +33,7 @@ _TIMES_EACH = 3  # that a column is shown, so that one does not push out all oth
 @dataclass(frozen=True)
 class _Coded:
     name: str
-    codes: NDArray[Any]  # those of missing values are beyond the values
+    codes: NDArray[Any]  # that of missing values is beyond the values
     values: list[Any]
 
 
@@ -88,8 +88,7 @@ def _coded(store: Store, name: str, step: int) -> _Coded:
 def _table(row: _Coded, column: _Coded) -> NDArray[np.int64]:
     """Count the cells that have both."""
     shape = len(row.values) + 1, len(column.values) + 1
-    numbers = row.codes.astype(np.int64) * shape[1] + column.codes
-    return np.bincount(numbers, minlength=shape[0] * shape[1]).reshape(shape)[:-1, :-1]
+    return crossed(row.codes, column.codes, shape)[:-1, :-1]
 
 
 def _fact(
