@@ -16,6 +16,7 @@ from dao.errors import ArgumentError, CorruptStoreError, DaoError, FormatVersion
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
 from dao.generations import generation_path, kept_generations, read_manifest
 from dao.inside import check_inside
+from dao.ranges import ranges
 from dao.remote.url import is_url
 from dao.write.tidy import tidy
 
@@ -280,7 +281,7 @@ def _check_rows(got: SparseRows | DenseRows, where: str) -> int:
         return int(len(got.slots) * got.values.shape[1])
     if not len(got.starts):
         return 0
-    elements = _element_numbers(got)
+    elements = ranges(got.starts, got.lengths)
     indices = got.indices[elements].astype(np.int64)
     if len(indices) and indices.max() >= got.n_vars:
         msg = f"{where}: a column number lies outside of the {got.n_vars} columns."
@@ -293,12 +294,6 @@ def _check_rows(got: SparseRows | DenseRows, where: str) -> int:
         msg = f"{where}: zeros are stored."
         raise DaoError(msg)
     return len(indices)
-
-
-def _element_numbers(got: SparseRows) -> Any:
-    ends = np.cumsum(got.lengths)
-    shift = np.repeat(got.starts - (ends - got.lengths), got.lengths)
-    return np.arange(ends[-1] if len(ends) else 0) + shift
 
 
 def _check_element(folder: Path, matrix: MatrixInfo) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from dao.errors import ArgumentError, UnknownValueError, near_matches
 from dao.format.obs_schema import INDEX_COLUMN
+from dao.ranges import ranges
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,7 +89,5 @@ def _of_names(names: NDArray[Any], selection: Selection, obs: ObsStore) -> NDArr
     found = np.flatnonzero(held >= 0)
     found = found[np.argsort(held[found], kind="stable")]
     starts = np.cumsum(counts) - counts
-    repeats = counts[wanted]
-    within = np.arange(repeats.sum()) - np.repeat(np.cumsum(repeats) - repeats, repeats)
-    cells: NDArray[np.int64] = found[np.repeat(starts[wanted], repeats) + within]
+    cells: NDArray[np.int64] = found[ranges(starts[wanted], counts[wanted])]
     return cells

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dao.errors import ArgumentError
+from dao.ranges import ranges
 from dao.samplers.rng import permutation
 
 if TYPE_CHECKING:
@@ -44,9 +45,7 @@ class Blocks:
         """Return the items at places ``low`` to ``high``, where each item comes once."""
         here = self.touched(low, high)
         starts = self.order[here] * self.size
-        lengths = np.diff(self.ends[here.start : here.stop + 1])
-        first = np.cumsum(lengths) - lengths
-        items = np.repeat(starts - first, lengths) + np.arange(int(lengths.sum()))
+        items = ranges(starts, np.diff(self.ends[here.start : here.stop + 1]))
         skipped = low - int(self.ends[here.start]) if len(starts) else 0
         return items[skipped : skipped + high - low]
 
@@ -78,10 +77,9 @@ class EvenBlocks:
             return np.empty(0, np.int64)
         here = np.arange(self._block(low), self._block(high - 1) + 1)
         starts = self.order[here].astype(np.int64) * self.size
-        first = here * self.size - self.missing * (here > self.short)
         lengths = np.where(here == self.short, self.size - self.missing, self.size)
-        items = np.repeat(starts - first, lengths) + np.arange(first[0], first[0] + lengths.sum())
-        return items[low - first[0] : high - first[0]]
+        first = int(here[0]) * self.size - self.missing * (int(here[0]) > self.short)
+        return ranges(starts, lengths)[low - first : high - first]
 
     def _block(self, place: int) -> int:
         """Return which block of the stream holds a place."""

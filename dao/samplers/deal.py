@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dao.ranges import ranges
 from dao.samplers.rng import uniforms
 
 if TYPE_CHECKING:
@@ -25,6 +26,6 @@ def deal(counts: NDArray[np.int64], *key: int | str) -> NDArray[np.int64]:
     """
     # Everybody claims places at even distances; claims in their order are the turns.
     who = np.repeat(np.arange(len(counts)), counts)
-    number = np.arange(len(who)) - np.repeat(np.cumsum(counts) - counts, counts)
+    number = ranges(0, counts)
     within = uniforms(len(who), *key) if key else 0.5
     return who[np.argsort((number + within) / counts[who], kind="stable")]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dao.ranges import ranges
 from dao.samplers.blocks import Blocks
 from dao.samplers.hot import HotRows, hot_rows
 from dao.samplers.plan import EpochPlan, even_windows
@@ -100,7 +101,7 @@ class _EpochDraws:
         starts = self.blocks.order[here] * self.draws.block
         lengths = np.minimum(self.draws.block, self.hot.n_visits - starts)
         first = np.cumsum(lengths) - lengths
-        visits = np.repeat(starts - first, lengths) + np.arange(int(lengths.sum()))
+        visits = ranges(starts, lengths)
         ends = np.cumsum(self.hot.weights_of(visits))
         before = np.where(first, ends[first - 1], 0.0)
         after = np.append(before[1:], ends[-1])

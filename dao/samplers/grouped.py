@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dao.ranges import ranges
 from dao.samplers.blocks import check_lengths, narrow, shuffled_blocks
 from dao.samplers.plan import EpochPlan, even_windows
 from dao.samplers.rng import permutation
@@ -63,7 +64,7 @@ class Grouped:
         size = rows.batch_size or max(1, int(counts.max(initial=1)))
         per_group = -(-counts // size)
         group = np.repeat(np.arange(len(counts)), per_group)
-        number = np.arange(len(group)) - np.repeat(np.cumsum(per_group) - per_group, per_group)
+        number = ranges(0, per_group)
         starts = (np.cumsum(counts) - counts)[group] + number * size
         lengths = np.minimum(size, counts[group] - number * size)
 

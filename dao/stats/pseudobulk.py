@@ -13,6 +13,7 @@ from numba import njit
 
 from dao.errors import ArgumentError
 from dao.lazy.source import matrix_source
+from dao.ranges import ranges
 from dao.stats.run import over_blocks
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def group_sums(n_groups: int, matrix: Any, group: Array) -> Any:
     counts = np.zeros(n_groups, np.int64)
     arrays = matrix.data, matrix.indices, matrix.indptr
     _add_rows(*arrays, order, ends, room, matrix.shape[1], values, columns, counts)
-    kept = np.repeat(room[:-1] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+    kept = ranges(room[:-1], counts)
     indptr = np.append(0, np.cumsum(counts))
     shape = n_groups, matrix.shape[1]
     return sp.csr_array((values[kept], columns[kept], indptr), shape=shape)
