@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.choose.algebra import combined, complement
+from dao.choose.algebra import combined, others
 from dao.choose.conditions import conditions
 from dao.choose.counts import cross_counts, value_counts
 from dao.choose.describe import as_glance, at_a_glance, describe
 from dao.choose.draw import draw
 from dao.choose.filters import filtered
+from dao.choose.organism import of_organism
 from dao.choose.positions import positions_of
-from dao.errors import ArgumentError, UnknownDatasetError, near_matches
+from dao.errors import ArgumentError
 from dao.features import choose_features, matching_table, measured
-from dao.format.names import canonical_organism
 from dao.format.obs_schema import SOURCE_ROW_COLUMN, VIRTUAL_COLUMNS
 from dao.view import View
 
@@ -166,18 +166,7 @@ class Store(View):
         >>> store["human"].n_obs, store[[5, 3]].n_obs
         (400, 2)
         """
-        if not isinstance(which, str):
-            return self.take(which)
-        name = canonical_organism(which)
-        if self.organisms == (name,):
-            return self
-        if name not in self.organisms:
-            near = near_matches(which, self.organisms)
-            msg = f"No cells of {which!r} are selected.{near}"
-            raise UnknownDatasetError(msg)
-        there = [d.organism == name for d in self.manifest.datasets]
-        masks = [np.full(self.selection.counts[i], there[i]) for i in self.selection.datasets]
-        return self._with(selection=self.selection.keep(masks), organisms=(name,))
+        return of_organism(self, which) if isinstance(which, str) else self.take(which)
 
     def subset(
         self,
@@ -305,12 +294,7 @@ class Store(View):
 
     def __invert__(self) -> Store:
         """Return all other cells of the store on disk; with features chosen, of its organism."""
-        datasets = [
-            i
-            for i, d in enumerate(self.manifest.datasets)
-            if self._chosen_features is None or d.organism in self.organisms
-        ]
-        return self._select(complement(self.selection, datasets))
+        return self._select(others(self))
 
     def select_features(
         self,
@@ -1115,16 +1099,4 @@ class Store(View):
         return self._select(selection.take(np.flatnonzero(mask)))
 
     def _combine(self, other: Store, rule: Callable[..., NDArray[np.bool_]]) -> Store:
-        own, theirs = self.manifest, other.manifest
-        if (own.uuid, own.generation) != (theirs.uuid, theirs.generation):
-            msg = f"{self.path!r} and {other.path!r} are not the same generation of one store."
-            raise ArgumentError(msg)
-        if rule is not np.greater and not self._same_features(other):
-            msg = "The two have other features: join their cells first, then select_features."
-            raise ArgumentError(msg)
-        return self._select(combined(self.selection, other.selection, rule))
-
-    def _same_features(self, other: Store) -> bool:
-        mine, its = self.chosen_features, other.chosen_features
-        same = mine is its if mine is None or its is None else mine.equals(its)
-        return same and self.zero_features == other.zero_features
+        return self._select(combined(self, other, rule))

@@ -1,0 +1,36 @@
+"""The cells of one organism, which share a feature space."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dao.errors import UnknownDatasetError, near_matches
+from dao.format.names import canonical_organism
+
+if TYPE_CHECKING:
+    from dao.store import Store
+
+__all__ = ["of_organism"]
+
+
+def of_organism(store: Store, which: str) -> Store:
+    """Return the cells of an organism, by any of its names.
+
+    Raises
+    ------
+    dao.errors.UnknownDatasetError
+        If none of its cells is selected.
+    """
+    name, selection = canonical_organism(which), store.selection
+    if store.organisms == (name,):
+        return store
+    if name not in store.organisms:
+        near = near_matches(which, store.organisms)
+        msg = f"No cells of {which!r} are selected.{near}"
+        raise UnknownDatasetError(msg)
+    there = [d.organism == name for d in store.manifest.datasets]
+    masks = [np.full(selection.counts[i], there[i]) for i in selection.datasets]
+    return replace(store, selection=selection.keep(masks), organisms=(name,))
