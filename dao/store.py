@@ -485,14 +485,9 @@ class Store(View):
         >>> page.facts.n_obs, [d.id for d in page.facts.datasets]
         (100, ['blood', 'gut'])
         """
-        from dao.report import Page, check_extra, gather
+        from dao.report import make_page
 
-        if path is not None:
-            check_extra()
-        page = Page(gather(self))
-        if path is not None:
-            page.save(path)
-        return page
+        return make_page(self, path)
 
     def add_ontology(self, column: str, file: str | os.PathLike[str]) -> Store:
         """Give an obs column an ontology, for `dao.descendants`, and return the store with it.

@@ -6,7 +6,6 @@ page (`dao.report.page`).
 
 from __future__ import annotations
 
-from dao.report.gather import gather
-from dao.report.page import Page, check_extra
+from dao.report.page import Page, check_extra, make_page
 
-__all__ = ["Page", "check_extra", "gather"]
+__all__ = ["Page", "check_extra", "make_page"]

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from dao.backend import missing_extra
 from dao.errors import StorageError
+from dao.report.gather import gather
 from dao.sizes import format_bytes
 
 if TYPE_CHECKING:
     import os
 
     from dao.report.facts import Facts
+    from dao.store import Store
 
-__all__ = ["Page", "check_extra"]
+__all__ = ["Page", "check_extra", "make_page"]
 
 _HEIGHT = 640  # of the page inside of a notebook, in pixels
 
@@ -71,6 +73,16 @@ class Page:
     def _repr_html_(self) -> str:
         style = f"width: 100%; height: {_HEIGHT}px; border: 1px solid #8884; border-radius: 6px"
         return f'<iframe srcdoc="{escape(self.html)}" style="{style}" sandbox></iframe>'
+
+
+def make_page(store: Store, path: str | os.PathLike[str] | None) -> Page:
+    """Return the page about a selection; see `dao.Store.report`."""
+    if path is not None:
+        check_extra()
+    page = Page(gather(store))
+    if path is not None:
+        page.save(path)
+    return page
 
 
 def check_extra() -> None:
