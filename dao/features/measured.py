@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dao.backend import Reader
     from dao.format.manifest import DatasetInfo
 
-__all__ = ["measured"]
+__all__ = ["measured", "measured_positions"]
 
 
 def measured(
@@ -35,6 +35,12 @@ def measured(
     """
     table = np.zeros((len(datasets), len(var_names)), np.bool_)
     for row, dataset in zip(table, datasets, strict=True):
-        own = reader.table(dataset.features.path, ["position"])["position"].to_numpy()
-        row[:] = np.isin(positions, own)
+        row[:] = np.isin(positions, measured_positions(reader, dataset))
     return pd.DataFrame(table, index=pd.Index([d.id for d in datasets]), columns=var_names)
+
+
+def measured_positions(reader: Reader, dataset: DatasetInfo) -> NDArray[np.int32]:
+    """Return the places in the feature space of what a study measured, ascending."""
+    table = reader.table(dataset.features.path, ["position"])
+    positions: NDArray[np.int32] = table["position"].to_numpy()
+    return positions

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dao.errors import ArgumentError, StoreChangedError, near_matches
+from dao.errors import ArgumentError, StoreChangedError
 from dao.format.names import check_dataset_id
-from dao.format.obs_schema import RESERVED_COLUMNS
 from dao.write.change import check_same, check_there, in_order, without
 from dao.write.commit import commit, write_lock
 from dao.write.generation import write_generation
 from dao.write.inspect import inspect_sources
 from dao.write.job import make_job
+from dao.write.merge import check_mergeable
 from dao.write.plan import make_plan
 from dao.write.portion import known_organism, portion_of
 from dao.write.progress import progress_report
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from dao.format.manifest import DatasetInfo, Manifest
+    from dao.format.manifest import Manifest
     from dao.store import Store
     from dao.write.job import Job
 
@@ -66,7 +66,9 @@ def compact_datasets(
         The store is then as it was.
     """
     wanted = _wanted(store.manifest, merge, ids)
-    _check_merged(store, wanted, keep_ids)
+    for new in wanted:
+        if new.is_merged:
+            check_mergeable(store, new.id, new.parts, keep_ids)
     job = _job(root, store.manifest, wanted, options)
     sources = [_source(store, new, keep_ids) for new in wanted]
     studies = inspect_sources(sources, job)
@@ -108,54 +110,6 @@ def _wanted(
         msg = f"{twice!r} is named twice: a dataset becomes one dataset, or a part of one."
         raise ArgumentError(msg)
     return sorted(found, key=lambda new: _place(new, manifest))
-
-
-def _check_merged(store: Store, wanted: Sequence[_New], keep_ids: str) -> None:
-    """Refuse to make one dataset of what is not alike.
-
-    Raises
-    ------
-    dao.errors.ArgumentError
-        Saying what differs, and in which dataset.
-    """
-    merged = [new for new in wanted if new.is_merged]
-    for new in merged:
-        first, *others = (store.manifest.dataset(part) for part in new.parts)
-        for other in others:
-            problem = _unlike(store, first, other)
-            if problem:
-                msg = f"{first.id!r} and {other.id!r} cannot be merged into {new.id!r}: {problem}."
-                raise ArgumentError(msg)
-        taken = {*RESERVED_COLUMNS, *first.obs.columns, *(c for d in others for c in d.obs.columns)}
-        if keep_ids in taken:
-            msg = (
-                f"keep_ids={keep_ids!r} is an obs column already: give another name for the column "
-                "that will say of each cell which dataset it was in."
-            )
-            raise ArgumentError(msg)
-    schema = store.manifest.obs_schema
-    if merged and schema is not None and keep_ids not in schema:
-        near = near_matches(keep_ids, schema)
-        msg = f"keep_ids={keep_ids!r}: the obs_schema of the store has no such column.{near}"
-        raise ArgumentError(msg)
-
-
-def _unlike(store: Store, first: DatasetInfo, other: DatasetInfo) -> str | None:
-    if first.organism != other.organism:
-        return f"one is of {first.organism}, the other of {other.organism}"
-    if set(first.matrices) != set(other.matrices):
-        return f"only one of them has {min(set(first.matrices) ^ set(other.matrices))}"
-    measured = [
-        set(store.reader.table(d.features.path, ["position"])["position"].to_pylist())
-        for d in (first, other)
-    ]
-    only = [len(measured[0] - measured[1]), len(measured[1] - measured[0])]
-    if any(only):
-        return (
-            f"they measured different features ({only[0]:,} only the first, {only[1]:,} only the "
-            "second), and in one dataset those would look as if they were zero"
-        )
-    return None
 
 
 def _job(root: Path, manifest: Manifest, wanted: Sequence[_New], options: dict[str, Any]) -> Job:
