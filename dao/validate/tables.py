@@ -1,0 +1,100 @@
+"""Tables: vocabulary, features, ontologies, and what a dataset has besides its matrices."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dao.errors import CorruptStoreError
+from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
+from dao.inside import check_inside
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from dao.backend import Reader
+    from dao.format.manifest import DatasetInfo, FileInfo, Manifest
+    from dao.validate.report import Report
+
+__all__ = ["check_dataset_tables", "check_tables"]
+
+
+def check_tables(reader: Reader, manifest: Manifest, report: Report, seen: set[str]) -> None:
+    """Check the tables of a whole store that were not seen yet."""
+    checks: list[tuple[Any, ...]] = [(manifest.vocabulary,)]
+    checks += [(ontology.file,) for ontology in manifest.ontologies.values()]
+    checks += [(s.file, _check_features, s.n_vars) for s in manifest.feature_spaces]
+    for file, *check in checks:
+        if file.path not in seen:
+            seen.add(file.path)
+            _check_table(reader, file, report, *check)
+
+
+def check_dataset_tables(reader: Reader, root: Path, dataset: DatasetInfo, report: Report) -> None:
+    """Check what a dataset has besides its matrices."""
+    manifest = reader.manifest()
+    n_vars = manifest.space(dataset.organism).n_vars
+    _check_table(reader, dataset.obs.file, report, _check_obs, dataset)
+    _check_table(reader, dataset.features, report, _check_measured, dataset, n_vars)
+    if dataset.dropped is not None:
+        _check_table(reader, dataset.dropped, report)
+    report.attempt(reader.document, dataset.uns.path)
+    report.n_files += 1 + 1 + len(dataset.groups)
+    # Readers check the parts that they use. For others all bytes of a file must be right.
+    for info in (dataset.obs.file, dataset.group, *dataset.groups):
+        report.attempt(_check_bytes, root, info)
+
+
+def _check_table(
+    reader: Reader,
+    info: FileInfo,
+    report: Report,
+    check: Callable[..., str | None] = lambda _: None,
+    *arguments: Any,
+) -> None:
+    table = report.attempt(reader.table, info.path)
+    report.n_files += 1
+    problem = check(table, *arguments) if table is not None else None
+    if problem:
+        report.problems.append(f"{info.path}: {problem}")
+
+
+def _check_features(table: Any, n_vars: int) -> str | None:
+    ids = table["feature_id"].to_pylist()
+    if len(ids) != n_vars:
+        return f"has {len(ids)} features, the manifest says {n_vars}"
+    return None if len(set(ids)) == n_vars and None not in ids else "repeats a feature"
+
+
+def _check_obs(table: Any, dataset: DatasetInfo) -> str | None:
+    if table.num_rows != dataset.n_obs:
+        return f"has {table.num_rows} rows, the manifest says {dataset.n_obs}"
+    wanted = {INDEX_COLUMN, SOURCE_ROW_COLUMN, *dataset.obs.columns}
+    if set(table.column_names) != wanted:
+        return "has other columns than the manifest says"
+    rows = np.asarray(table[SOURCE_ROW_COLUMN])
+    return None if len(np.unique(rows)) == len(rows) else "repeats a source row"
+
+
+def _check_measured(table: Any, dataset: DatasetInfo, n_vars: int) -> str | None:
+    positions = np.asarray(table["position"])
+    if len(positions) != dataset.n_measured:
+        return f"has {len(positions)} rows, the manifest says {dataset.n_measured}"
+    ascending = (np.diff(positions) > 0).all() and (positions >= 0).all()
+    return None if ascending and (positions < n_vars).all() else "names features that do not exist"
+
+
+def _check_bytes(root: Path, info: FileInfo) -> None:
+    check_inside(str(root), info.path)
+    try:
+        with (root / info.path).open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        msg = f"{info.path} cannot be read: {error.strerror}. Restore it from a copy."
+        raise CorruptStoreError(msg) from error
+    if sha256 != info.sha256:
+        msg = f"{info.path} is not the file that was written. Restore it from a copy."
+        raise CorruptStoreError(msg)
