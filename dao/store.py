@@ -886,19 +886,21 @@ class Store(View):
             world_size=world_size,
         )
 
-    def torch(self, *, device: Any = None, **arguments: Any) -> TorchBatches:
+    def torch(
+        self, batch_size: int | str | None = 1024, *, device: Any = None, **arguments: Any
+    ) -> TorchBatches:
         """Return the batches as a torch ``IterableDataset``; arguments as of `generator`.
 
         With ``device="cuda"`` they come on the device; see `Generator.torch`.
 
         Examples
         --------
-        >>> batches = store.torch(batch_size=128, obs_keys=["cell_type"], x_format="dense")
+        >>> batches = store.torch(128, obs_keys=["cell_type"], x_format="dense")
         >>> batch = next(iter(batches))
         >>> batch["X"].shape, batch["X"].dtype, batch["obs"]["cell_type"].dtype
         (torch.Size([128, 300]), torch.float32, torch.int64)
         """
-        return self.generator(**arguments).torch(device)
+        return self.generator(batch_size, **arguments).torch(device)
 
     def map_dataset(self, **arguments: Any) -> TorchRows:
         """Return the cells as a map-style torch ``Dataset``, for torch's own samplers.
@@ -925,29 +927,31 @@ class Store(View):
                 raise ArgumentError(msg)
         return TorchRows(self.generator(sampler="sequential", **arguments))
 
-    def tensorflow(self, *, ragged: bool = False, **arguments: Any) -> tf.data.Dataset:
+    def tensorflow(
+        self, batch_size: int | str | None = 1024, *, ragged: bool = False, **arguments: Any
+    ) -> tf.data.Dataset:
         """Return the batches as a ``tf.data.Dataset``; arguments as of `generator`.
 
         With ``ragged`` sparse matrices are pairs of ragged tensors; see `Generator.tensorflow`.
 
         Examples
         --------
-        >>> batches = store.tensorflow(batch_size=128, x_format="dense")
+        >>> batches = store.tensorflow(128, x_format="dense")
         >>> len(batches), batches.element_spec["X"].shape
         (4, TensorShape([None, 300]))
         """
-        return self.generator(**arguments).tensorflow(ragged=ragged)
+        return self.generator(batch_size, **arguments).tensorflow(ragged=ragged)
 
-    def jax(self, **arguments: Any) -> JaxBatches:
+    def jax(self, batch_size: int | str | None = 1024, **arguments: Any) -> JaxBatches:
         """Return the batches as arrays of `jax`; arguments as of `generator`.
 
         Examples
         --------
-        >>> batch = next(iter(store.jax(batch_size=128, x_format="dense")))
+        >>> batch = next(iter(store.jax(128, x_format="dense")))
         >>> batch["X"].shape
         (128, 300)
         """
-        return self.generator(**arguments).jax()
+        return self.generator(batch_size, **arguments).jax()
 
     # --- the store on disk --------------------------------------------------------------------
 

@@ -115,10 +115,27 @@ def test_adaptors(store: dao.Store) -> None:
     batches._device = torch.device("cuda")
     assert "  device: cuda" in repr(batches).splitlines()
     assert "TorchBatches" in Shown(batches._repr_html_()).text
+    rows = store["mouse"].map_dataset()
+    assert repr(rows).startswith("TorchRows: 30 cells in 1 dataset\n")
+    assert "order" not in repr(rows)
     pytest.importorskip("jax")
-    assert repr(store["mouse"].jax(batch_size=7)).startswith(
-        "JaxBatches: batches of 7 from 30 cells"
-    )
+    assert repr(store["mouse"].jax(7)).startswith("JaxBatches: batches of 7 from 30 cells")
+
+
+def test_interleaved(store: dao.Store) -> None:
+    """Several streams in one are shown with what takes turns, and names as text."""
+    evil = "<script>"
+    parts = {"m": store["mouse"].generator(7), evil: store["mouse"].generator(5)}
+    stream = dao.interleave(parts, weights={"m": 2, evil: 0.5})
+    assert repr(stream).splitlines() == [
+        "Interleaved: batches of 2 generators",
+        "  m: Generator: batches of 7 from 30 cells in 1 dataset",
+        "  <script>: Generator: batches of 5 from 30 cells in 1 dataset",
+        "  weights: m 2, <script> 0.5",
+    ]
+    shown = Shown(stream._repr_html_())
+    assert "script" not in shown.tags
+    assert "batches of 5" in shown.text
 
 
 def test_names_are_escaped(write: Write, make_study: Make) -> None:

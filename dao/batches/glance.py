@@ -10,10 +10,11 @@ from dao.sizes import counted, format_bytes
 
 if TYPE_CHECKING:
     from dao.batches.generator import Generator
+    from dao.batches.interleave import Interleaved
     from dao.batches.spec import MatrixSpec
     from dao.obs import Column
 
-__all__ = ["Glanced", "glance"]
+__all__ = ["Glanced", "glance", "interleaved_glance"]
 
 _MOST_NAMED = 12
 _CALLS = {
@@ -29,15 +30,23 @@ class Glanced:
 
     generator: Generator
     _device: Any = None
+    _is_stream = True
 
     def __repr__(self) -> str:
-        return str(glance(self.generator, type(self).__name__, device=self._device))
+        return str(self._glance)
 
     def _repr_html_(self) -> str:
-        return glance(self.generator, type(self).__name__, device=self._device).html
+        return self._glance.html
+
+    @property
+    def _glance(self) -> Glance:
+        name = type(self).__name__
+        return glance(self.generator, name, device=self._device, is_stream=self._is_stream)
 
 
-def glance(generator: Generator, name: str = "Generator", *, device: object = None) -> Glance:
+def glance(
+    generator: Generator, name: str = "Generator", *, device: object = None, is_stream: bool = True
+) -> Glance:
     """Return what a generator, or an adaptor around it, gives.
 
     Parameters
@@ -46,21 +55,37 @@ def glance(generator: Generator, name: str = "Generator", *, device: object = No
         What is shown.
     device
         Where its tensors go, if that was said.
+    is_stream
+        Whether it decides about order and batches.
     """
     store, spec = generator.store, generator.spec
-    size = "the sampler's batches" if spec.batch_size is None else f"batches of {spec.batch_size:,}"
     rows = {matrix: _matrix(matrix, how) for matrix, how in spec.matrices.items()}
     if spec.obs:
         rows["obs"] = _listed([_column(key, column) for key, column in spec.obs.items()])
-    rows["order"] = f"{generator.sampler}, seed {generator.seed}, next epoch {generator.epoch}"
+    if is_stream:
+        rows["order"] = f"{generator.sampler}, seed {generator.seed}, next epoch {generator.epoch}"
     if device is not None:
         rows["device"] = str(device)
     rows["reads"] = f"backend {store.backend!r}, memory budget {format_bytes(store.memory)}"
     if generator.stats.n_batches:
         rows["so far"] = str(generator.stats)
     datasets = counted(len(store.datasets), "dataset")
-    title = f"{name}: {size} from {store.n_obs:,} cells in {datasets}"
+    cells = f"{store.n_obs:,} cells in {datasets}"
+    title = f"{name}: {_batches(spec.batch_size)} from {cells}" if is_stream else f"{name}: {cells}"
     return Glance(title, rows, calls=_CALLS if name == "Generator" else {})
+
+
+def interleaved_glance(stream: Interleaved) -> Glance:
+    """Return what takes turns in a stream."""
+    rows = {name: repr(part).splitlines()[0] for name, part in stream.generators.items()}
+    if stream.weights is not None:
+        rows["weights"] = ", ".join(f"{name} {w:g}" for name, w in stream.weights.items())
+    title = f"{type(stream).__name__}: batches of {counted(len(stream.generators), 'generator')}"
+    return Glance(title, rows)
+
+
+def _batches(size: int | None) -> str:
+    return "the sampler's batches" if size is None else f"batches of {size:,}"
 
 
 def _matrix(name: str, how: MatrixSpec) -> str:

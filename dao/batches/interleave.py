@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from dao.batches.glance import interleaved_glance
 from dao.errors import ArgumentError, near_matches
 from dao.samplers.deal import deal
 
@@ -27,9 +28,6 @@ class Batches(Protocol):
     def __iter__(self) -> Iterator[Any]: ...
     def __len__(self) -> int: ...
     def ahead(self) -> Ahead: ...
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_given": None}
-
     def set_epoch(self, epoch: int) -> None: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
@@ -88,6 +86,12 @@ class Interleaved:
         self.seed = seed
         # Epoch and batches of the iterator that was made last.
         self._given: tuple[int, int] | None = None
+
+    def __repr__(self) -> str:
+        return str(interleaved_glance(self))
+
+    def _repr_html_(self) -> str:
+        return interleaved_glance(self).html
 
     def __len__(self) -> int:
         """Return the number of batches of one epoch."""

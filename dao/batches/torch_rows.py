@@ -9,6 +9,7 @@ import numpy as np
 
 from dao.backend import missing_extra
 from dao.batches.batch import taken
+from dao.batches.glance import Glanced
 from dao.errors import ArgumentError
 
 try:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["TakenRows", "TorchRows"]
 
 
-class TorchRows(Dataset[dict[str, Any]]):
+class TorchRows(Glanced, Dataset[dict[str, Any]]):
     """The selected cells as a map-style dataset: ``dataset[i]``, and many at once.
 
     A ``DataLoader`` asks for all rows of a batch in one call (``__getitems__``), and each chunk
@@ -45,6 +46,8 @@ class TorchRows(Dataset[dict[str, Any]]):
     >>> next(iter(loader))["X"].shape
     torch.Size([50, 300])
     """
+
+    _is_stream = False
 
     def __init__(self, generator: Generator) -> None:
         self.generator = generator
