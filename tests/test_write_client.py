@@ -25,6 +25,7 @@ import dask  # noqa: E402
 import dao  # noqa: E402
 from dao.errors import ArgumentError, DaoWarning, SourceError, StorageError  # noqa: E402
 from dao.format import encodings  # noqa: E402
+from dao.write import buckets  # noqa: E402
 from dao.write.cluster import spread  # noqa: E402
 from dao.write.cluster.attempt import n_busy  # noqa: E402
 
@@ -77,25 +78,26 @@ def divided(client: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every dataset is written in many tasks, and has many shards."""
     monkeypatch.setattr(spread, "_WHOLE_ELEMENTS", 1000)
     monkeypatch.setattr(spread, "_RANGE_ELEMENTS", 50_000)
-    usual = encodings.SHARD_ELEMENTS
+    usual = encodings.SHARD_ELEMENTS, buckets._BUCKET_ELEMENTS
     monkeypatch.setattr(encodings, "SHARD_ELEMENTS", 1 << 17)
-    client.register_plugin(_Shards(1 << 17))
+    client.register_plugin(_Sizes(1 << 17, 1 << 14))
     yield
-    client.register_plugin(_Shards(usual))
+    client.register_plugin(_Sizes(*usual))
 
 
-class _Shards(distributed.WorkerPlugin):  # type: ignore[misc]
-    """Sets the size of shards, also in workers that are started later."""
+class _Sizes(distributed.WorkerPlugin):  # type: ignore[misc]
+    """Sets the size of shards and buckets, also in workers that are started later."""
 
-    name = "shards"
+    name = "sizes"
 
-    def __init__(self, n_elements: int) -> None:
-        self.n_elements = n_elements
+    def __init__(self, shard: int, bucket: int) -> None:
+        self.shard, self.bucket = shard, bucket
 
     def setup(self, worker: Any) -> None:
         from dao.format import encodings
+        from dao.write import buckets
 
-        encodings.SHARD_ELEMENTS = self.n_elements
+        encodings.SHARD_ELEMENTS, buckets._BUCKET_ELEMENTS = self.shard, self.bucket
 
 
 def content(path: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import dao
 from dao.errors import SourceError
-from dao.write import layout, matrix, spool, workers
+from dao.write import buckets, layout, matrix, spool, workers
 from dao.write.arrange import Arrangement
 from dao.write.hdf5 import chunked_elements
 from dao.write.lzf import decode_lzf
@@ -77,6 +77,7 @@ def test_the_same_bytes_whatever_the_threads_and_the_memory(
     for n, memory in ((1, "2GiB"), (3, "2GiB"), (1, "250kB"), (4, "250kB")):
         monkeypatch.setattr(workers, "n_threads", lambda n=n: n)
         monkeypatch.setattr(matrix, "_PIECE_ELEMENTS", 2_000)
+        monkeypatch.setattr(buckets, "_BUCKET_ELEMENTS", 3_000)
         path = tmp_path / f"{n}-{memory}.dao"
         store = dao.write_store(path, source, memory=memory, progress=False)
         assert content(store) == whole, (n, memory)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from dao.write.workers import Scratch
 
-__all__ = ["ArrangedRows", "Arrangement"]
+__all__ = ["ArrangedRows", "Arrangement", "narrowed", "repeated_targets"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Arrangement:
         if kept == kernels.OUTSIDE:
             msg = f"A column number lies outside of the {len(self.targets)} columns of its matrix."
             raise SourceError(msg)
-        return _narrow(lengths, columns[:kept], out[:kept], self.dtype, scratch)
+        return narrowed(lengths, columns[:kept], out[:kept], self.dtype, scratch)
 
     def _summed(
         self,
@@ -117,13 +117,14 @@ class Arrangement:
         return kept, out
 
 
-def _narrow(
+def narrowed(
     lengths: NDArray[np.int64],
     columns: NDArray[Any],
     values: NDArray[Any],
     source: np.dtype[Any],
     scratch: Scratch,
 ) -> ArrangedRows:
+    """Return rows whose values are in a dtype that holds them, as narrow as it is soon found."""
     counts = scratch.take("counts", len(values), np.uint16)
     largest = moves.to_counts(values, counts)
     if largest >= 0:
@@ -131,3 +132,11 @@ def _narrow(
     values_range = ValueRange(*moves.value_range(values))
     dtype = narrowest_dtype(values_range, source)
     return ArrangedRows(lengths, columns, values.astype(dtype, copy=False), values_range)
+
+
+def repeated_targets(targets: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the source columns that share their place with another one."""
+    if not (targets >= 0).any():
+        return np.empty(0, np.int64)
+    counts = np.bincount(targets[targets >= 0])
+    return np.flatnonzero((targets >= 0) & (counts[np.maximum(targets, 0)] > 1))

@@ -13,6 +13,7 @@ import numpy as np
 from dao.errors import ArgumentError, SourceError
 from dao.format.manifest import DatasetInfo
 from dao.generations import dataset_folder
+from dao.write.buckets import Buckets
 from dao.write.files import file_info
 from dao.write.inspect import read_obs, row_order
 from dao.write.layout import write_group
@@ -190,15 +191,17 @@ def matrix_job(assignment: Assignment, name: str, matrix: SourceMatrix) -> Matri
                 f"({study.source.layer or 'X'}) has {len(targets)}: they cannot share genes."
             )
             raise ArgumentError(msg)
+    shape = (study.n_obs, matrix.shape[1] if is_obsm else len(assignment.space))
     return MatrixJob(
         f"{assignment.path}/{name}",
         assignment.job.profile,
-        (study.n_obs, matrix.shape[1] if is_obsm else len(assignment.space)),
+        shape,
         targets.astype(np.int32),
         matrix.dtype,
         matrix.encoding,
         matrix.columns,
         force_dense=is_obsm,
+        buckets=Buckets.within(shape, matrix.n_stored) if matrix.encoding == "csc" else None,
     )
 
 

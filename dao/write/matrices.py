@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dao.format.encodings import ValueRange, dense_is_smaller, index_dtype, narrowest_dtype
 from dao.format.manifest import MatrixInfo
-from dao.write.arrange import Arrangement
+from dao.write.arrange import Arrangement, repeated_targets
 from dao.write.encode import encode_pointers, encode_rows
+from dao.write.fill import fill
 from dao.write.layout import csr_layout, dense_layout
-from dao.write.rows import Rows
 from dao.write.spool import RowSpool
+from dao.write.turning import BucketSpool
 from dao.write.window import Arena
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from dao.write.buckets import Buckets
     from dao.write.layout import MatrixLayout
     from dao.write.matrix import SourceMatrix
     from dao.write.workers import Workers
@@ -30,17 +31,16 @@ if TYPE_CHECKING:
 __all__ = [
     "MatrixJob",
     "Workshop",
-    "fill",
     "open_spool",
     "plain_dtype",
-    "repeated_targets",
     "returned_dtype",
     "write_matrix",
 ]
 
 # Shares of the memory budget: rows that wait for their places take half of it, and the pieces
-# that the threads have in hand at a time a quarter, with about this much per element.
-_ARENA_SHARE, _PIECE_SHARE = 2, 4
+# that the threads have in hand at a time a quarter, with about this much per element. While values
+# of columns wait, rows are made of them in an eighth.
+_ARENA_SHARE, _PIECE_SHARE, _TURNING_SHARE = 2, 4, 8
 _BYTES_PER_ELEMENT = 40
 
 
@@ -64,6 +64,8 @@ class MatrixJob:
         Names of the columns of an obsm that was a DataFrame.
     force_dense
         Whether it is dense whatever is smaller.
+    buckets
+        Of its rows, if the source has columns.
     """
 
     path: str
@@ -74,16 +76,12 @@ class MatrixJob:
     encoding: str
     columns: tuple[str, ...] | None = None
     force_dense: bool = False
+    buckets: Buckets | None = None
 
     @property
     def plain(self) -> np.dtype[Any]:
         """The dtype in which values are computed with."""
         return plain_dtype(self.dtype)
-
-    @property
-    def in_parts(self) -> bool:
-        """Whether rows arrive in parts."""
-        return self.encoding == "csc"
 
     def arrangement(self) -> Arrangement:
         """Return what is done to every piece."""
@@ -127,13 +125,15 @@ class Workshop:
 
     workers: Workers
     arena: Arena
+    turning: Arena
     piece_elements: int
 
     @classmethod
     def within(cls, memory: int, workers: Workers) -> Workshop:
         """Return one that stays within so many bytes."""
         elements = memory // _PIECE_SHARE // workers.n // _BYTES_PER_ELEMENT
-        return cls(workers, Arena(memory // _ARENA_SHARE), max(1, elements))
+        arena, turning = Arena(memory // _ARENA_SHARE), Arena(memory // _TURNING_SHARE)
+        return cls(workers, arena, turning, max(1, elements))
 
 
 def write_matrix(
@@ -159,7 +159,7 @@ def write_matrix(
     folder.mkdir(parents=True, exist_ok=True)
     with open_spool(job, matrix.n_stored, shop, folder) as spool:
         fill(spool, matrix, job, destinations, shop, progress)
-        values, indptr = spool.range, spool.indptr()
+        values, indptr = spool.value_range, spool.indptr()
         nnz = int(indptr[-1])
         layout = job.layout(values, nnz)
         layout.create(root)
@@ -170,95 +170,18 @@ def write_matrix(
 
 def open_spool(
     job: MatrixJob, n_stored: int, shop: Workshop, folder: Path, file: Path | None = None
-) -> RowSpool:
+) -> RowSpool | BucketSpool:
     """Return a spool for about so many elements; see `RowSpool`."""
-    expected = n_stored * (index_dtype(job.shape[1]).itemsize + max(2, job.plain.itemsize))
+    buckets = job.buckets
+    n_rows = job.shape[0] if buckets is None else buckets.n
+    columns = index_dtype(job.shape[1]) if buckets is None else buckets.word
+    expected = n_stored * (columns.itemsize + max(2, job.plain.itemsize))
     shop.arena.ensure(min(shop.arena.limit, expected))
-    return RowSpool(
-        job.shape,
-        job.plain,
-        arena=shop.arena,
-        workers=shop.workers,
-        folder=folder,
-        in_parts=job.in_parts,
-        file=file,
+    arena, workers = shop.arena, shop.workers
+    spool = RowSpool(
+        n_rows, columns, job.plain, arena=arena, workers=workers, folder=folder, file=file
     )
-
-
-def fill(
-    spool: RowSpool,
-    matrix: SourceMatrix,
-    job: MatrixJob,
-    destinations: NDArray[np.int64],
-    shop: Workshop,
-    progress: Callable[[int], None],
-    lines: range | None = None,
-) -> None:
-    """Bring rows of a source into a spool.
-
-    Parameters
-    ----------
-    lines
-        Which lines of the axis that the source is read along; all if None.
-    """
-    lines = range(len(matrix.boundaries) - 1) if lines is None else lines
-    arrangement = job.arrangement()
-    if job.in_parts and arrangement.summed:
-        # Columns that are summed must meet in one piece; all others follow without them.
-        repeats = repeated_targets(job.targets)
-        if lines.start == 0:
-            rows = _columns_of(matrix, repeats, shop)
-            spool.add(destinations, arrangement(rows, destinations >= 0, shop.workers.scratch))
-        targets = job.targets.copy()
-        targets[repeats] = -1
-        arrangement = replace(arrangement, targets=targets, summed=False)
-
-    def bring(start: int, stop: int) -> tuple[int, int, bool]:
-        rows = matrix.read(start, stop, shop.workers.scratch)
-        first = 0 if job.in_parts else start
-        places = destinations[first : first + len(rows)]
-        arranged = arrangement(rows, places >= 0, shop.workers.scratch)
-        return start, stop, spool.add(places, arranged)
-
-    todo = deque(matrix.pieces(shop.piece_elements, lines))
-    refused: list[tuple[int, int]] = []
-
-    def offered() -> Iterator[tuple[int, int]]:
-        while todo and not refused:
-            yield todo.popleft()
-
-    while todo:
-        for start, stop, fitted in shop.workers.map(bring, offered()):
-            if fitted:
-                progress(int(matrix.boundaries[stop] - matrix.boundaries[start]))
-            else:
-                refused.append((start, stop))
-        if refused:
-            spool.spill()
-            todo.extendleft(reversed(refused))
-            refused.clear()
-
-
-def repeated_targets(targets: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return the source columns that share their place with another one."""
-    if not (targets >= 0).any():
-        return np.empty(0, np.int64)
-    counts = np.bincount(targets[targets >= 0])
-    return np.flatnonzero((targets >= 0) & (counts[np.maximum(targets, 0)] > 1))
-
-
-def _columns_of(matrix: SourceMatrix, columns: NDArray[np.int64], shop: Workshop) -> Rows:
-    """Return some columns of a CSC matrix as rows."""
-    lines, numbers, values = [], [], []
-    for column in columns:
-        part = matrix.read(int(column), int(column) + 1, shop.workers.scratch)
-        lines.append(np.repeat(np.arange(len(part)), np.diff(part.indptr)))
-        numbers.append(part.columns.copy())
-        values.append(part.values.copy())
-    rows = np.concatenate(lines)
-    order = np.argsort(rows, kind="stable")
-    indptr = np.append(0, np.cumsum(np.bincount(rows, minlength=matrix.shape[0])))
-    return Rows(indptr, np.concatenate(numbers)[order], np.concatenate(values)[order])
+    return spool if buckets is None else BucketSpool(buckets, spool, shop.turning)
 
 
 def plain_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

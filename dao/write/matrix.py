@@ -1,7 +1,7 @@
 """Matrices of sources, read piece by piece: CSR and dense in rows, CSC in columns.
 
-A piece is always some rows as CSR; a CSC piece covers all rows but only some columns, so that
-the parts of a row meet later, when they are shuffled (`dao.write.spool`).
+A piece is some rows as CSR, or some columns of a CSC matrix as rows of the transposed one, whose
+values are brought to their rows later (`dao.write.buckets`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import scipy.sparse as sp
 
 from dao.errors import SourceError
 from dao.write.hdf5 import chunked_elements
-from dao.write.rows import Rows, rows_of_columns, rows_of_dense
+from dao.write.rows import Rows, rows_of_dense
 from dao.write.workers import Scratch
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ __all__ = ["SourceMatrix", "compressed_matrix", "dense_matrix", "memory_matrix"]
 
 _SAMPLE_ROWS = 2048
 _SAMPLE_SLABS = 8
-# A larger piece of a CSR matrix would no longer lie in the processor's cache while it is aligned.
+# A larger piece of a sparse matrix would not lie in the processor's cache while it is aligned.
 _PIECE_ELEMENTS = 1 << 21
 
 
@@ -44,8 +44,8 @@ class SourceMatrix:
     n_stored
         Stored elements, or all elements of a dense matrix.
     read
-        ``read(a, b, scratch)`` -> rows a to b (all rows of columns a to b for CSC, with the
-        column numbers of the whole matrix). Can be called from several threads.
+        ``read(a, b, scratch)`` -> rows a to b; of CSC columns a to b, which are rows of the
+        transposed matrix. Can be called from several threads.
     boundaries
         Cumulative stored elements along the axis that `read` slices.
     lines_at_once
@@ -64,11 +64,8 @@ class SourceMatrix:
     lines_at_once: int = 1
 
     def pieces(self, max_elements: int, lines: range | None = None) -> Iterator[tuple[int, int]]:
-        """Cut lines (all if None) into pieces of about ``max_elements``, one line at the least.
-
-        Pieces of a CSC matrix are as large as may be: each holds a part of every row.
-        """
-        limit = max_elements if self.encoding == "csc" else min(max_elements, _PIECE_ELEMENTS)
+        """Cut lines (all if None) into pieces of about ``max_elements``, one line at the least."""
+        limit = min(max_elements, _PIECE_ELEMENTS)
         return self._cut(limit, max_elements, lines or range(len(self.boundaries) - 1))
 
     def ranges(self, n_elements: int) -> Iterator[tuple[int, int]]:
@@ -147,10 +144,7 @@ def compressed_matrix(
             narrow = scratch.take("int32", len(minor), np.int32)
             np.copyto(narrow, minor, casting="unsafe")
             minor = narrow
-        starts, values = indptr[start : stop + 1] - a, _plain(read_data(a, b, scratch))
-        if encoding == "csr":
-            return Rows(starts, minor, values)
-        return rows_of_columns(starts, minor, values, start, n_minor, scratch)
+        return Rows(indptr[start : stop + 1] - a, minor, _plain(read_data(a, b, scratch)))
 
     return SourceMatrix(shape, dtype, encoding, int(indptr[-1]), read, indptr)
 

@@ -43,20 +43,15 @@ class Rows:
         return sp.csr_matrix(parts, shape=(len(self), n_columns), copy=False)
 
 
-def rows_of_columns(
-    indptr: NDArray[np.int64],
-    lines: NDArray[np.int32],
-    values: NDArray[Any],
-    first: int,
-    n_rows: int,
-    scratch: Scratch,
-) -> Rows:
-    """Return some columns as rows: ``lines`` are the rows of the values, column by column."""
+def rows_of_columns(columns: Rows, first: int, n_rows: int, scratch: Scratch) -> Rows:
+    """Return rows of a transposed matrix, from the number ``first`` on, as rows of the matrix."""
+    n, values = len(columns.columns), columns.values
     starts = scratch.take("transposed starts", n_rows + 1, np.int64)
-    columns = scratch.take("transposed columns", len(lines), np.int32)
-    moved = scratch.take("transposed values", len(lines), values.dtype)
-    transpose(indptr, lines, as_bits(values), first, starts, columns, as_bits(moved))
-    return Rows(starts, columns, moved)
+    turned = scratch.take("transposed columns", n, np.int32)
+    moved = scratch.take("transposed values", n, values.dtype)
+    bits = as_bits(moved)
+    transpose(columns.indptr, columns.columns, as_bits(values), first, starts, turned, bits)
+    return Rows(starts, turned, moved)
 
 
 def rows_of_dense(dense: NDArray[Any], scratch: Scratch) -> Rows:

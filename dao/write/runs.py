@@ -1,7 +1,6 @@
 """Runs: rows in files, sorted by their places in the store, read back window by window.
 
-A run holds all its columns, then all its values. A row is in one run, or, where rows arrive in
-parts, in several.
+A run holds all its columns, then all its values.
 """
 
 from __future__ import annotations
@@ -21,11 +20,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dao.write.window import Arena
-    from dao.write.workers import Workers
+    from dao.write.workers import Scratch, Workers
 
-__all__ = ["PART_BYTES", "Run", "load_windows", "padded", "write_items", "write_tables"]
+__all__ = [
+    "PART_BYTES",
+    "Run",
+    "cut_windows",
+    "load_windows",
+    "padded",
+    "write_items",
+    "write_tables",
+]
 
-# What the tables need for one row, or one part of a row, while they are being sorted.
+# What the tables need for one row while they are being sorted.
 PART_BYTES = 160
 _SAMPLE = 1024
 _STRETCH = 1 << 18
@@ -40,7 +47,7 @@ class Run:
     file
         Its descriptor.
     n_rows
-        Rows, or parts of rows; their places ascend.
+        Their places ascend.
     sample
         Every so many'th of the places.
     places_at, before_at
@@ -75,6 +82,20 @@ class Run:
             b = min(a + _STRETCH, self.n_rows)
             yield self._read(self.places_at, a, b), np.diff(self._read(self.before_at, a, b + 1))
 
+    def columns(
+        self, start: int, stop: int, dtype: np.dtype[Any], scratch: Scratch
+    ) -> NDArray[Any]:
+        """Return the columns of the elements from ``start`` to ``stop``, in a buffer."""
+        out = scratch.take("stored columns", stop - start, dtype)
+        read_items(self.file, out, self.columns_at + start * dtype.itemsize)
+        return out
+
+    def values(self, start: int, stop: int, scratch: Scratch) -> NDArray[Any]:
+        """Return the values of these elements."""
+        out = scratch.take("stored values", stop - start, self.dtype)
+        read_items(self.file, out, self.values_at + start * self.dtype.itemsize)
+        return out
+
     def _read(self, at: int, a: int, b: int) -> NDArray[np.int64]:
         out = np.empty(b - a, np.int64)
         read_items(self.file, out, at + 8 * a)
@@ -98,8 +119,6 @@ class _Loader:
     arena: Arena
     workers: Workers
     column_dtype: np.dtype[Any]
-    n_vars: int
-    in_parts: bool
 
     def load(self, first: int, stop: int) -> Window:
         tables, jobs, at = [np.empty((0, 5), np.int64)], [], 0
@@ -123,9 +142,7 @@ class _Loader:
         self.arena.ensure(at)
         self.workers.run(self._read, jobs)
         table = np.concatenate(tables)
-        return Window.sorted(
-            self.arena, table, self.column_dtype, kinds, self.n_vars, in_parts=self.in_parts
-        )
+        return Window.sorted(self.arena, table, self.column_dtype, kinds)
 
     def _read(self, file: int, dtype: np.dtype[Any], at: int, n: int, stored: int) -> None:
         read_items(file, self.arena.view(dtype, at, n), stored)
@@ -138,10 +155,7 @@ def load_windows(
     firsts: NDArray[np.int64],
     stops: NDArray[np.int64],
     indptr: NDArray[np.int64],
-    *,
     column_dtype: np.dtype[Any],
-    n_vars: int,
-    in_parts: bool,
 ) -> Iterator[tuple[Window, range]]:
     """Yield windows as large as the arena may be, and which tasks can be done with each.
 
@@ -152,16 +166,27 @@ def load_windows(
     indptr
         Elements before each row of the matrix.
     """
-    loader = _Loader(runs, arena, workers, column_dtype, n_vars, in_parts)
+    loader = _Loader(runs, arena, workers, column_dtype)
     width = column_dtype.itemsize + max(r.dtype.itemsize for r in runs)
+    for tasks in cut_windows(firsts, stops, indptr, width, PART_BYTES, arena.limit):
+        yield loader.load(int(firsts[tasks.start]), int(stops[tasks.stop - 1])), tasks
+
+
+def cut_windows(
+    firsts: NDArray[np.int64],
+    stops: NDArray[np.int64],
+    indptr: NDArray[np.int64],
+    element_bytes: int,
+    row_bytes: int,
+    limit: int,
+) -> Iterator[range]:
+    """Cut tasks into ranges whose rows take no more bytes than ``limit``, one task at the least."""
     k = 0
     while k < len(firsts):
         n_rows, n = stops[k:] - firsts[k], indptr[stops[k:]] - indptr[firsts[k]]
-        # Each row of each run needs a part, but none has more parts than elements.
-        n_parts = np.minimum(n_rows * len(runs), n) if in_parts else n_rows
-        needed = n * width + n_parts * PART_BYTES
-        end = k + max(1, int(np.searchsorted(needed, arena.limit, side="right")))
-        yield loader.load(int(firsts[k]), int(stops[end - 1])), range(k, end)
+        needed = n * element_bytes + n_rows * row_bytes
+        end = k + max(1, int(np.searchsorted(needed, limit, side="right")))
+        yield range(k, end)
         k = end
 
 

@@ -1,9 +1,9 @@
 """Shuffle: bring the rows of a matrix into their order in the store, in bounded memory.
 
-Rows arrive in source order (or, from CSC, as parts of rows) and wait in one piece of memory. What
-fits there never touches the disk. When it is full, its rows are sorted by their places in the
-store and go to a file as one run. In the end the rows of consecutive places are read from all
-runs: one window after the other, each as large as the memory allows.
+Rows arrive in source order and wait in one piece of memory. What fits there never touches the
+disk. When it is full, its rows are sorted by their places in the store and go to a file as one
+run. In the end the rows of consecutive places are read from all runs: one window after the other,
+each as large as the memory allows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from dao.format.encodings import ValueRange, index_dtype, narrowest_dtype
+from dao.format.encodings import ValueRange, narrowest_dtype
 from dao.write.runs import PART_BYTES, Run, load_windows, padded, write_items, write_tables
 from dao.write.window import Arena, Window
 
@@ -39,41 +39,38 @@ class RowSpool:
 
     Parameters
     ----------
-    shape
-        Of the matrix in the store.
-    dtype
-        Of the source's values.
+    n_rows
+        Rows in the store.
+    columns, dtype
+        The dtypes of column numbers and of the source's values.
     folder
         Where a file is made if the rows do not fit into the arena.
-    in_parts
-        Whether rows arrive in parts, whose columns are to be sorted in the end.
     file
         That file, if it is to stay; else it has no name, and goes with the process.
     """
 
     def __init__(
         self,
-        shape: tuple[int, int],
+        n_rows: int,
+        columns: np.dtype[Any],
         dtype: np.dtype[Any],
         *,
         arena: Arena,
         workers: Workers,
         folder: Path,
-        in_parts: bool,
         file: Path | None = None,
     ) -> None:
-        self._n_vars, self._columns = shape[1], index_dtype(shape[1])
-        self._dtype, self._in_parts = dtype, in_parts
-        self._arena, self._workers, self._folder = arena, workers, folder
-        self._path = file
+        self._columns, self._dtype = columns, dtype
+        self.arena, self.workers = arena, workers
+        self._folder, self._path = folder, file
         self._lock, self._stack = threading.Lock(), ExitStack()
         self._parts: list[NDArray[np.int64]] = []
         self._kinds: list[np.dtype[Any]] = []
         self._used, self._tables = 0, 0
         self.runs: list[Run] = []
         self._file, self._written = -1, 0
-        self._lengths = np.zeros(shape[0] + 1, np.int64)
-        self.range = ValueRange()
+        self._lengths = np.zeros(n_rows + 1, np.int64)
+        self.value_range = ValueRange()
 
     def __enter__(self) -> Self:
         return self
@@ -104,9 +101,9 @@ class RowSpool:
             parts[:, 4] = self._kind(rows.values.dtype)
             self._parts.append(parts)
             self._lengths[parts[:, 0] + 1] += parts[:, 1]
-            self.range |= rows.range
-        self._arena.view(self._columns, at, len(rows.columns))[:] = rows.columns
-        values = self._arena.view(rows.values.dtype, at + for_columns, len(rows.values))
+            self.value_range |= rows.range
+        self.arena.view(self._columns, at, len(rows.columns))[:] = rows.columns
+        values = self.arena.view(rows.values.dtype, at + for_columns, len(rows.values))
         values[:] = rows.values
         return True
 
@@ -119,7 +116,7 @@ class RowSpool:
         places = window.places[firsts]
         before = np.append(0, np.cumsum(window.parts[:, 1]))
         before = before[np.append(firsts, len(window.places))]
-        dtype = narrowest_dtype(self.range, self._dtype)
+        dtype = self.dtype
         columns_at, n = self._written, int(before[-1])
         values_at = columns_at + padded(n * self._columns.itemsize)
         tables_at = values_at + padded(n * dtype.itemsize)
@@ -129,7 +126,7 @@ class RowSpool:
         )
         cuts = np.searchsorted(before, np.arange(0, n, _SPILL_ELEMENTS))
         cuts = np.append(np.unique(cuts), len(places))
-        self._workers.run(
+        self.workers.run(
             self._spill_rows,
             (
                 (window, run, int(places[a]), int(places[b - 1]) + 1, int(before[a]))
@@ -140,6 +137,11 @@ class RowSpool:
         self.runs.append(run)
         self._forget()
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The narrowest dtype that holds all values that were added."""
+        return narrowest_dtype(self.value_range, self._dtype)
+
     def indptr(self) -> NDArray[np.int64]:
         """Return the elements before each row, when all rows are there; can be called once."""
         return np.cumsum(self._lengths, out=self._lengths)
@@ -148,22 +150,21 @@ class RowSpool:
         self, firsts: NDArray[np.int64], stops: NDArray[np.int64], indptr: NDArray[np.int64]
     ) -> Iterator[tuple[Window, range]]:
         """Yield windows, and which tasks can be done with each; see `load_windows`."""
-        if not self.runs:
-            yield self._waiting(), range(len(firsts))
+        whole = self.settle()
+        if whole is not None:
+            yield whole, range(len(firsts))
             return
+        yield from load_windows(
+            self.runs, self.arena, self.workers, firsts, stops, indptr, self._columns
+        )
+
+    def settle(self) -> Window | None:
+        """Return all rows, if they are still in memory; else all of them are in runs now."""
+        if not self.runs:
+            return self._waiting()
         if self._parts:
             self.spill()
-        yield from load_windows(
-            self.runs,
-            self._arena,
-            self._workers,
-            firsts,
-            stops,
-            indptr,
-            column_dtype=self._columns,
-            n_vars=self._n_vars,
-            in_parts=self._in_parts,
-        )
+        return None
 
     def _open(self) -> Any:
         if self._path is not None:
@@ -173,8 +174,8 @@ class RowSpool:
     def _has_room(self, size: int, tables: int) -> bool:
         if self._parts:
             total = self._used + size + self._tables + tables
-            return total <= self._arena.limit and self._used + size <= self._arena.size
-        self._arena.ensure(size)  # one piece must fit, whatever the limit
+            return total <= self.arena.limit and self._used + size <= self.arena.size
+        self.arena.ensure(size)  # one piece must fit, whatever the limit
         return True
 
     def _kind(self, dtype: np.dtype[Any]) -> int:
@@ -184,20 +185,13 @@ class RowSpool:
 
     def _waiting(self) -> Window:
         parts = np.concatenate([np.empty((0, 5), np.int64), *self._parts])
-        return Window.sorted(
-            self._arena,
-            parts,
-            self._columns,
-            tuple(self._kinds),
-            self._n_vars,
-            in_parts=self._in_parts,
-        )
+        return Window.sorted(self.arena, parts, self._columns, tuple(self._kinds))
 
     def _forget(self) -> None:
         self._parts, self._kinds = [], []
         self._used, self._tables = 0, 0
 
     def _spill_rows(self, window: Window, run: Run, first: int, stop: int, done: int) -> None:
-        columns, values = window.take(first, stop, run.dtype, self._workers.scratch)
+        columns, values = window.take(first, stop, run.dtype, self.workers.scratch)
         write_items(self._file, columns, run.columns_at + done * columns.itemsize)
         write_items(self._file, values, run.values_at + done * values.itemsize)

@@ -11,6 +11,8 @@ from dao.write import kernels, moves
 from dao.write.rows import as_bits, significant_bits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from dao.write.workers import Scratch
@@ -59,8 +61,8 @@ class Window:
     parts
         For each part: place, elements, where its columns and where its values begin (in items of
         their dtypes), and the number of its values' dtype in ``kinds``.
-    in_parts
-        Whether a row has several parts, whose columns are to be sorted.
+    n_vars
+        Columns of the matrix, if those of a row are still to be sorted.
     """
 
     arena: Arena
@@ -68,8 +70,7 @@ class Window:
     parts: NDArray[np.int64]
     column_dtype: np.dtype[Any]
     kinds: tuple[np.dtype[Any], ...]
-    n_vars: int
-    in_parts: bool
+    n_vars: int | None = None
 
     @classmethod
     def sorted(
@@ -78,13 +79,10 @@ class Window:
         parts: NDArray[np.int64],
         column_dtype: np.dtype[Any],
         kinds: tuple[np.dtype[Any], ...],
-        n_vars: int,
-        *,
-        in_parts: bool,
     ) -> Window:
         """Return a window over parts in any order."""
         parts = parts[np.argsort(parts[:, 0], kind="stable")]
-        return cls(arena, parts[:, 0].copy(), parts, column_dtype, kinds, n_vars, in_parts)
+        return cls(arena, parts[:, 0].copy(), parts, column_dtype, kinds)
 
     def take(
         self, first: int, stop: int, dtype: np.dtype[Any], scratch: Scratch
@@ -97,9 +95,15 @@ class Window:
         stored = self.arena.view(self.column_dtype)
         for number, kind in enumerate(self.kinds):
             moves.take_rows(parts, number, stored, self.arena.view(kind), columns, values)
-        if self.in_parts:
-            return self._sorted(parts, columns, values, scratch)
+        if self.n_vars is not None:
+            return _sorted(parts[:, 1], columns, values, self.n_vars, scratch)
         return columns, values
+
+    def stretches(self, place: int, _: Scratch) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """Yield columns and values of all parts of a place, as they lie there."""
+        for _, n, columns_from, values_from, number in self._between(place, place + 1):
+            columns = self.arena.view(self.column_dtype)[columns_from : columns_from + n]
+            yield columns, self.arena.view(self.kinds[number])[values_from : values_from + n]
 
     def scatter(self, first: int, stop: int, out: NDArray[Any]) -> None:
         """Write the rows of some places into an array of zeros."""
@@ -112,28 +116,27 @@ class Window:
         a, b = np.searchsorted(self.places, (first, stop))
         return self.parts[a:b]
 
-    def _sorted(
-        self,
-        parts: NDArray[np.int64],
-        columns: NDArray[Any],
-        values: NDArray[Any],
-        scratch: Scratch,
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        rows = np.append(np.flatnonzero(np.diff(parts[:, 0], prepend=-1)), len(parts))
-        indptr = np.append(0, np.cumsum(parts[:, 1]))[rows]
-        sorted_columns = scratch.take("sorted columns", len(columns), columns.dtype)
-        sorted_values = scratch.take("sorted values", len(values), values.dtype)
-        kernels.arrange(
-            indptr,
-            columns.astype(np.int32),
-            as_bits(values),
-            significant_bits(values.dtype),
-            np.ones(len(indptr) - 1, np.bool_),
-            np.arange(self.n_vars, dtype=np.int32),
-            scratch.zeros("words", -(-self.n_vars // 64), np.uint64),
-            scratch.take("row", self.n_vars, f"u{values.dtype.itemsize}"),
-            sorted_columns,
-            as_bits(sorted_values),
-            np.zeros(len(indptr) - 1, np.int64),
-        )
-        return sorted_columns, sorted_values
+
+def _sorted(
+    lengths: NDArray[np.int64],
+    columns: NDArray[Any],
+    values: NDArray[Any],
+    n_vars: int,
+    scratch: Scratch,
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    sorted_columns = scratch.take("sorted columns", len(columns), columns.dtype)
+    sorted_values = scratch.take("sorted values", len(values), values.dtype)
+    kernels.arrange(
+        np.append(0, np.cumsum(lengths)),
+        columns.astype(np.int32),
+        as_bits(values),
+        significant_bits(values.dtype),
+        np.ones(len(lengths), np.bool_),
+        np.arange(n_vars, dtype=np.int32),
+        scratch.zeros("words", -(-n_vars // 64), np.uint64),
+        scratch.take("row", n_vars, f"u{values.dtype.itemsize}"),
+        sorted_columns,
+        as_bits(sorted_values),
+        np.zeros(len(lengths), np.int64),
+    )
+    return sorted_columns, sorted_values

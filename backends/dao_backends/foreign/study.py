@@ -11,8 +11,8 @@ from dao.errors import ArgumentError, SourceError
 from dao.format.encodings import ValueRange, index_dtype, narrowest_dtype
 from dao.format.manifest import ArrayInfo, FileInfo, MatrixInfo
 from dao.sizes import format_bytes
-from dao.write.arrange import Arrangement
-from dao.write.matrices import plain_dtype, repeated_targets, returned_dtype
+from dao.write.arrange import Arrangement, repeated_targets
+from dao.write.matrices import plain_dtype, returned_dtype
 from dao.write.matrix import memory_matrix
 from dao_backends.foreign.aligned import AlignedMatrix, value_range
 
@@ -67,7 +67,7 @@ def by_rows(matrix: SourceMatrix, where: str, memory: int, scratch: Scratch) -> 
             "dao.write_store, or give load_store more memory=."
         )
         raise SourceError(msg)
-    turned = matrix.read(0, matrix.shape[1], scratch).to_scipy(matrix.shape[1]).copy()
+    turned = matrix.read(0, matrix.shape[1], scratch).to_scipy(matrix.shape[0]).T.tocsr()
     return replace(memory_matrix(turned, where), encoding="csc", dtype=matrix.dtype)
 
 

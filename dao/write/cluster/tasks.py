@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.format.encodings import ValueRange, index_dtype
+from dao.format.encodings import ValueRange, index_dtype, narrowest_dtype
 from dao.write.cluster.site import Reference
 from dao.write.dataset import (
     Assignment,
@@ -27,9 +27,11 @@ from dao.write.dataset import (
     write_dataset,
 )
 from dao.write.encode import encode_pointers, encode_rows
-from dao.write.matrices import MatrixJob, fill, open_spool
+from dao.write.fill import fill
+from dao.write.matrices import MatrixJob, open_spool
 from dao.write.opened import open_source
 from dao.write.runs import Run, load_windows
+from dao.write.turning import Turner, count_stored, stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -157,15 +159,15 @@ def begin(place: Place, given: Given, n_elements: int) -> Begun:
 def collect(place: Place, given: Given, begun: Begun, name: str, lines: range) -> Collected:
     """Read a range of a matrix into sorted runs."""
     study, job = given.assignment.get().study, begun.jobs.get()[name]
-    places = np.load(begun.places, mmap_mode="r")
+    places = np.load(begun.places, mmap_mode="c")
     rows = place.kept / "rows"
     with ExitStack() as stack:
         matrix = source_matrix(open_source(study.source, stack), name)
         n_elements = int(matrix.boundaries[lines.stop] - matrix.boundaries[lines.start])
-        spool = stack.enter_context(open_spool(job, n_elements, place.shop, place.kept, rows))
-        fill(spool, matrix, job, places, place.shop, place.advance, lines)
-        spool.spill()
-    return Collected(rows, tuple(spool.runs), spool.range)
+        with open_spool(job, n_elements, place.shop, place.kept, rows) as spool:
+            fill(spool, matrix, job, places, place.shop, place.advance, lines)
+            spool.spill()
+    return Collected(rows, tuple(spool.runs), spool.value_range)
 
 
 def outline(place: Place, begun: Begun, name: str, collected: Sequence[Collected]) -> Outlined:
@@ -176,6 +178,9 @@ def outline(place: Place, begun: Begun, name: str, collected: Sequence[Collected
         for part in collected:
             values |= part.range
             for run in part.open(stack):
+                if job.buckets is not None:
+                    count_stored(run, job.buckets, indptr, place.shop.workers.scratch)
+                    continue
                 for places, lengths in run.lengths():
                     indptr[places + 1] += lengths
     np.cumsum(indptr, out=indptr)
@@ -194,7 +199,7 @@ def encode(
     indptr = np.load(outlined.indptr, mmap_mode="r")
     with ExitStack() as stack:
         runs = [run for part in outlined.collected.get() for run in part.open(stack)]
-        rows = _Rows(begun.jobs.get()[name], runs, place)
+        rows = _Rows(begun.jobs.get()[name], runs, outlined.range, place)
         workers = place.shop.workers
         return encode_rows(place.store, outlined.layout, rows, indptr, workers, shards)
 
@@ -205,22 +210,23 @@ class _Rows:
 
     job: MatrixJob
     runs: Sequence[Run]
+    values: ValueRange
     place: Place
 
     def windows(
         self, firsts: NDArray[np.int64], stops: NDArray[np.int64], indptr: NDArray[np.int64]
     ) -> Iterator[tuple[Window, range]]:
-        shop, n_vars = self.place.shop, self.job.shape[1]
-        for found in load_windows(
-            self.runs,
-            shop.arena,
-            shop.workers,
-            firsts,
-            stops,
-            indptr,
-            column_dtype=index_dtype(n_vars),
-            n_vars=n_vars,
-            in_parts=self.job.in_parts,
-        ):
+        for found in self._windows(firsts, stops, indptr):
             self.place.advance(0)
             yield found
+
+    def _windows(
+        self, firsts: NDArray[np.int64], stops: NDArray[np.int64], indptr: NDArray[np.int64]
+    ) -> Iterator[tuple[Window, range]]:
+        job, arena, workers = self.job, self.place.shop.arena, self.place.shop.workers
+        if job.buckets is None:
+            columns = index_dtype(job.shape[1])
+            return load_windows(self.runs, arena, workers, firsts, stops, indptr, columns)
+        dtype = narrowest_dtype(self.values, job.plain)
+        turner = Turner(job.buckets, dtype, stored(self.runs, job.buckets), arena, workers)
+        return turner.windows(firsts, stops, indptr)
