@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 
 import dao
 from dao import errors
@@ -223,7 +224,9 @@ def test_failed_append_leaves_the_store(
     assert_holds(dao.load_store(path), {"a": a})
 
 
-def test_full_disk(make_study: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", [np.asarray, sp.csc_matrix])
+@pytest.mark.parametrize("memory", ["2GiB", "1MB"])
+def test_full_disk(make_study: Make, tmp_path: Path, form: Any, memory: str) -> None:
     """On a full disk the error says so, and the old store is as it was."""
     mount = tmp_path / "small"
     mount.mkdir()
@@ -237,13 +240,15 @@ def test_full_disk(make_study: Make, tmp_path: Path) -> None:
     try:
         dao.write_store(mount / "s.dao", {"a": make_study(0)}, progress=False)
         before = snapshot(mount)
-        big = ad.AnnData(np.random.default_rng(0).random((3_000, 300), np.float32))
+        big = ad.AnnData(form(np.random.default_rng(0).random((3_000, 300), np.float32)))
         big.var_names = [f"G{i}" for i in range(300)]
         with pytest.raises(errors.StorageError, match=r"full|space|os error 28"):
-            dao.write_store(mount / "s.dao", {"b": big}, mode="append", progress=False)
+            dao.write_store(
+                mount / "s.dao", {"b": big}, mode="append", memory=memory, progress=False
+            )
         assert snapshot(mount) == before
         with pytest.raises(errors.StorageError):
-            dao.write_store(mount / "t.dao", {"b": big}, progress=False)
+            dao.write_store(mount / "t.dao", {"b": big}, memory=memory, progress=False)
         assert not (mount / "t.dao").exists()
     finally:
         subprocess.run(["umount", str(mount)], check=False)

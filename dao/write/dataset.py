@@ -180,8 +180,13 @@ def matrix_job(assignment: Assignment, name: str, matrix: SourceMatrix) -> Matri
     ------
     dao.errors.ArgumentError
         If a layer has other columns than X.
+    dao.errors.SourceError
+        If there are not as many rows as at first sight.
     """
     study, is_obsm = assignment.study, name.startswith("obsm/")
+    if matrix.shape[0] != study.n_source_rows:
+        msg = f"{study.source.label} has changed while it was written: {name} has other rows now."
+        raise SourceError(msg)
     targets = np.arange(matrix.shape[1])
     if not is_obsm:
         targets = study.features.targets(assignment.space)
