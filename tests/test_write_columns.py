@@ -20,11 +20,10 @@ import dao
 from dao.errors import SourceError
 from dao.format.encodings import index_dtype, narrowest_dtype
 from dao.write import buckets
-from dao.write.buckets import Buckets
+from dao.write.buckets import Buckets, BucketSpool
 from dao.write.fill import fill
 from dao.write.matrices import MatrixJob, Workshop, open_spool
 from dao.write.matrix import memory_matrix
-from dao.write.turning import BucketSpool
 from dao.write.workers import Workers
 
 if TYPE_CHECKING:

@@ -1,29 +1,35 @@
-"""Buckets: stretches of rows in store order, among which the values of a CSC matrix are dealt out.
+"""Buckets: stretches of rows in store order, in which the values of a CSC matrix meet.
 
 Its columns are read once, one piece after the other, and a piece has values of nearly every row.
-Each value goes into the bucket of its row, with a word that tells its row and its column. A bucket
-passes through `dao.write.spool` as if it were one row, whose columns are these words; in the end
-its values go to their rows (`dao.write.turning`).
+They are dealt out into buckets (`dao.write.distribute`), each with a word that tells its row and
+its column. A bucket waits in a `RowSpool` as if it were one row, whose columns are these words; in
+the end its values go to their rows (`dao.write.turning`).
 """
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from dao.format.encodings import index_dtype
-from dao.write.arrange import ArrangedRows, Arrangement, narrowed
-from dao.write.rows import Rows, as_bits, rows_of_columns, significant_bits
-from dao.write.scatter import count_rows, distribute, has_repeats
+from dao.write.scatter import count_rows
+from dao.write.turning import Turner, stored
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
-    from dao.write.workers import Scratch
+    from dao.format.encodings import ValueRange
+    from dao.write.arrange import ArrangedRows
+    from dao.write.runs import Run
+    from dao.write.spool import RowSpool
+    from dao.write.window import Arena, Window
 
-__all__ = ["Buckets", "Distribution"]
+__all__ = ["BucketSpool", "Buckets"]
 
 # A bucket is turned into rows in the cache of one processor. More of them would make the parts
 # that a piece leaves in each too short, fewer would not fit into memory.
@@ -89,65 +95,69 @@ class Buckets:
         count_rows(words, n_values, first, self.shift, self.row_at, lengths[1:])
 
 
-@dataclass(frozen=True, slots=True)
-class Distribution:
-    """What is done to every piece of columns.
+class BucketSpool:
+    """Collects the values of a matrix that arrive in buckets, and gives them back as rows.
 
-    Attributes
+    Parameters
     ----------
-    places
-        Place in the store of each source row, -1 to leave it out.
-    arrangement
-        What is done to rows; its targets say what becomes of each column.
+    waiting
+        Where the buckets wait, as rows whose columns are words.
+    arena
+        Where rows are put together while buckets are in memory.
     """
 
-    buckets: Buckets
-    places: NDArray[np.int64]
-    arrangement: Arrangement
+    def __init__(self, buckets: Buckets, waiting: RowSpool, arena: Arena) -> None:
+        self.buckets = buckets
+        self._waiting, self._arena = waiting, arena
+        self._numbers = np.arange(buckets.n)
+        self._lock = threading.Lock()
+        self._lengths = np.zeros(buckets.shape[0] + 1, np.int64)
 
-    def __call__(self, columns: Rows, first: int, scratch: Scratch) -> ArrangedRows:
-        """Deal out the values of columns, the first of which has the number ``first``.
+    def __enter__(self) -> Self:
+        self._waiting.__enter__()
+        return self
 
-        Parameters
-        ----------
-        columns
-            Rows of the transposed matrix.
+    def __exit__(self, *exception: object) -> None:
+        self._waiting.__exit__(*exception)
+
+    @property
+    def value_range(self) -> ValueRange:
+        """What is known of the values."""
+        return self._waiting.value_range
+
+    @property
+    def runs(self) -> list[Run]:
+        """What was spilled."""
+        return self._waiting.runs
+
+    def add(self, arranged: ArrangedRows) -> bool:
+        """Take in buckets, from any thread.
 
         Returns
         -------
-        As many "rows" as there are buckets, whose "columns" are words.
+        False if there is no room before the next `spill`.
         """
-        marks = scratch.zeros("marks", -(-len(self.places) // 64), np.uint64)
-        if has_repeats(columns.indptr, columns.columns, marks):
-            # Sums must be complete before the narrowest dtype is known, so they meet as rows.
-            return self.rows(rows_of_columns(columns, first, len(self.places), scratch), scratch)
-        values, n = columns.values, len(columns.columns)
-        lengths = np.empty(self.buckets.n, np.int64)
-        words = scratch.take("words of values", n, self.buckets.word)
-        out = scratch.take("values", n, values.dtype)
-        kept = distribute(
-            columns.indptr,
-            columns.columns,
-            as_bits(values),
-            significant_bits(values.dtype),
-            self.arrangement.targets[first : first + len(columns)],
-            self.places,
-            self.buckets.shift,
-            self.buckets.row_at,
-            lengths,
-            scratch.take("bucket ends", len(lengths), np.int64),
-            words,
-            as_bits(out),
-        )
-        return narrowed(lengths, words[:kept], out[:kept], self.arrangement.dtype, scratch)
+        if not self._waiting.add(self._numbers, arranged):
+            return False
+        with self._lock:
+            self.buckets.count(arranged.columns, arranged.lengths, 0, self._lengths)
+        return True
 
-    def rows(self, rows: Rows, scratch: Scratch) -> ArrangedRows:
-        """Deal out the values of all rows."""
-        arranged = self.arrangement(rows, self.places >= 0, scratch)
-        places = np.repeat(self.places, arranged.lengths)
-        order = np.argsort(places >> self.buckets.shift, kind="stable")
-        places = places[order]
-        lengths = np.bincount(places >> self.buckets.shift, minlength=self.buckets.n)
-        within = (places & ((1 << self.buckets.shift) - 1)) << self.buckets.row_at
-        words = (within | arranged.columns[order]).astype(self.buckets.word)
-        return ArrangedRows(lengths, words, arranged.values[order], arranged.range)
+    def spill(self) -> None:
+        """Write what waits in memory to the file; nothing must be added meanwhile."""
+        self._waiting.spill()
+
+    def indptr(self) -> NDArray[np.int64]:
+        """Return the elements before each row, when all are there; can be called once."""
+        return np.cumsum(self._lengths, out=self._lengths)
+
+    def windows(
+        self, firsts: NDArray[np.int64], stops: NDArray[np.int64], indptr: NDArray[np.int64]
+    ) -> Iterator[tuple[Window, range]]:
+        """Yield windows, and which tasks can be done with each; see `Turner`."""
+        waiting = self._waiting
+        whole = waiting.settle()
+        stretches = stored(waiting.runs, self.buckets) if whole is None else whole.stretches
+        arena = waiting.arena if whole is None else self._arena
+        turner = Turner(self.buckets, waiting.dtype, stretches, arena, waiting.workers)
+        yield from turner.windows(firsts, stops, indptr)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dao.write.arrange import repeated_targets
-from dao.write.buckets import Distribution
+from dao.write.buckets import BucketSpool
+from dao.write.distribute import Distribution
 from dao.write.rows import Rows
-from dao.write.turning import BucketSpool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

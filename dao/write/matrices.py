@@ -10,11 +10,11 @@ import numpy as np
 from dao.format.encodings import ValueRange, dense_is_smaller, index_dtype, narrowest_dtype
 from dao.format.manifest import MatrixInfo
 from dao.write.arrange import Arrangement, repeated_targets
+from dao.write.buckets import BucketSpool
 from dao.write.encode import encode_pointers, encode_rows
 from dao.write.fill import fill
 from dao.write.layout import csr_layout, dense_layout
 from dao.write.spool import RowSpool
-from dao.write.turning import BucketSpool
 from dao.write.window import Arena
 
 if TYPE_CHECKING:

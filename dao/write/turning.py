@@ -1,15 +1,13 @@
 """Turn: values that were dealt out into buckets become rows, in bounded memory.
 
-Values wait in memory, or in sorted runs in a file, as rows do (`dao.write.spool`). When all are
-there, the length of every row is known, and so is where each value goes: the values of
-consecutive rows are brought there, bucket by bucket, as many rows as fit into memory at a time.
+The length of every row is known, and so is where each value goes. The values of consecutive rows
+are brought there, bucket by bucket, as many rows as fit into memory at a time.
 """
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,90 +22,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from dao.format.encodings import ValueRange
-    from dao.write.arrange import ArrangedRows
     from dao.write.buckets import Buckets
     from dao.write.runs import Run
-    from dao.write.spool import RowSpool
     from dao.write.window import Arena
     from dao.write.workers import Scratch, Workers
 
     # Gives the words and values of a bucket, a stretch at a time; they may be buffers.
     Stretches = Callable[[int, Scratch], Iterable[tuple[NDArray[Any], NDArray[Any]]]]
 
-__all__ = ["BucketSpool", "Turner", "count_stored", "stored"]
+__all__ = ["Turner", "count_stored", "stored"]
 
 # What the tables need for one row while it is turned and taken.
 _ROW_BYTES = 64
 _STRETCH = 1 << 18
-
-
-class BucketSpool:
-    """Collects the values of a matrix that arrive in buckets, and gives them back as rows.
-
-    Parameters
-    ----------
-    waiting
-        Where the buckets wait, as rows whose columns are words.
-    arena
-        Where rows are put together while buckets are in memory.
-    """
-
-    def __init__(self, buckets: Buckets, waiting: RowSpool, arena: Arena) -> None:
-        self.buckets = buckets
-        self._waiting, self._arena = waiting, arena
-        self._numbers = np.arange(buckets.n)
-        self._lock = threading.Lock()
-        self._lengths = np.zeros(buckets.shape[0] + 1, np.int64)
-
-    def __enter__(self) -> Self:
-        self._waiting.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._waiting.__exit__(*exception)
-
-    @property
-    def value_range(self) -> ValueRange:
-        """What is known of the values."""
-        return self._waiting.value_range
-
-    @property
-    def runs(self) -> list[Run]:
-        """What was spilled."""
-        return self._waiting.runs
-
-    def add(self, arranged: ArrangedRows) -> bool:
-        """Take in buckets, from any thread.
-
-        Returns
-        -------
-        False if there is no room before the next `spill`.
-        """
-        if not self._waiting.add(self._numbers, arranged):
-            return False
-        with self._lock:
-            self.buckets.count(arranged.columns, arranged.lengths, 0, self._lengths)
-        return True
-
-    def spill(self) -> None:
-        """Write what waits in memory to the file; nothing must be added meanwhile."""
-        self._waiting.spill()
-
-    def indptr(self) -> NDArray[np.int64]:
-        """Return the elements before each row, when all are there; can be called once."""
-        return np.cumsum(self._lengths, out=self._lengths)
-
-    def windows(
-        self, firsts: NDArray[np.int64], stops: NDArray[np.int64], indptr: NDArray[np.int64]
-    ) -> Iterator[tuple[Window, range]]:
-        """Yield windows, and which tasks can be done with each; see `Turner`."""
-        waiting = self._waiting
-        whole = waiting.settle()
-        stretches = stored(waiting.runs, self.buckets) if whole is None else whole.stretches
-        arena = waiting.arena if whole is None else self._arena
-        turner = Turner(self.buckets, waiting.dtype, stretches, arena, waiting.workers)
-        yield from turner.windows(firsts, stops, indptr)
 
 
 @dataclass(frozen=True, slots=True)
