@@ -12,7 +12,6 @@ import h5py
 import numpy as np
 import pytest
 import scipy.sparse as sp
-import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -157,19 +156,14 @@ def test_buckets_are_neither_few_nor_many(n_obs: int, n_vars: int, n_stored: int
 
 
 @pytest.mark.filterwarnings("ignore:Consolidated metadata")
-@pytest.mark.parametrize("zarr_format", [2, 3])
 @pytest.mark.parametrize("memory", ["2GiB", "1MB"])
-def test_columns_of_zarr(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zarr_format: int, memory: str
-) -> None:
+def test_columns_of_zarr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: str) -> None:
     """The same bytes from .zarr as from .h5ad, in memory or over the disk."""
     monkeypatch.setattr(buckets, "_BUCKET_ELEMENTS", 1000)
     dense = np.random.default_rng(0).poisson(0.3, (2000, 200)).astype(np.float32)
     study, written = ad.AnnData(sp.csc_matrix(dense)), []
     study.write_h5ad(tmp_path / "a.h5ad")
-    with ad.settings.override(zarr_write_format=zarr_format):
-        study.write_zarr(tmp_path / "a.zarr")
-    assert zarr.open_group(tmp_path / "a.zarr").metadata.zarr_format == zarr_format
+    study.write_zarr(tmp_path / "a.zarr")
     for suffix in ("h5ad", "zarr"):
         path, source = tmp_path / f"{suffix}.dao", {"a": tmp_path / f"a.{suffix}"}
         store = dao.write_store(path, source, memory=memory, progress=False)
