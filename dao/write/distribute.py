@@ -27,13 +27,14 @@ class Distribution:
     Attributes
     ----------
     places
-        Place in the store of each source row, -1 to leave it out.
+        Place in the store of each source row, -1 to leave it out; narrow, as they are looked up for
+        every value, in no order.
     arrangement
         What is done to rows; its targets say what becomes of each column.
     """
 
     buckets: Buckets
-    places: NDArray[np.int64]
+    places: NDArray[np.int32]
     arrangement: Arrangement
 
     def __call__(self, columns: Rows, first: int, scratch: Scratch) -> ArrangedRows:
@@ -67,6 +68,7 @@ class Distribution:
             self.buckets.row_at,
             lengths,
             scratch.take("bucket ends", len(lengths), np.int64),
+            scratch.take("places", n, np.int32),
             words,
             as_bits(out),
         )
@@ -75,7 +77,7 @@ class Distribution:
     def rows(self, rows: Rows, scratch: Scratch) -> ArrangedRows:
         """Deal out the values of all rows."""
         arranged = self.arrangement(rows, self.places >= 0, scratch)
-        places = np.repeat(self.places, arranged.lengths)
+        places = np.repeat(self.places.astype(np.int64), arranged.lengths)
         order = np.argsort(places >> self.buckets.shift, kind="stable")
         places = places[order]
         lengths = np.bincount(places >> self.buckets.shift, minlength=self.buckets.n)

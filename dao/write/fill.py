@@ -103,7 +103,7 @@ def _by_columns(
     lines: range,
 ) -> Bring:
     arrangement = job.arrangement()
-    distribution = Distribution(spool.buckets, destinations, arrangement)
+    distribution = Distribution(spool.buckets, destinations.astype(np.int32), arrangement)
     if arrangement.summed:
         # Columns that are summed must meet in one piece; all others follow without them.
         repeats = repeated_targets(job.targets)

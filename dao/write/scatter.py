@@ -57,11 +57,12 @@ def distribute(
     bits: NDArray[Any],
     significant: Any,
     columns: NDArray[np.int32],
-    places: NDArray[np.int64],
+    places: NDArray[np.int32],
     shift: int,
     row_at: int,
     lengths: NDArray[np.int64],
     ends: NDArray[np.int64],
+    found: NDArray[np.int32],
     words: NDArray[Any],
     out_bits: NDArray[Any],
 ) -> Any:
@@ -83,6 +84,8 @@ def distribute(
         Is filled with the number of values in each bucket.
     ends
         Room for as many numbers.
+    found
+        Room for the place of every value: to look it up again would take longer.
 
     Returns
     -------
@@ -90,25 +93,25 @@ def distribute(
     """
     lengths[:] = 0
     for c in range(len(columns)):
-        if columns[c] >= 0:
-            for k in range(indptr[c], indptr[c + 1]):
-                place = places[lines[k]]
-                if place >= 0 and bits[k] & significant:
-                    lengths[place >> shift] += 1
+        for k in range(indptr[c], indptr[c + 1]):
+            place = places[lines[k]]
+            kept = columns[c] >= 0 and place >= 0 and bits[k] & significant
+            found[k] = place if kept else -1
+            if kept:
+                lengths[place >> shift] += 1
     n = np.int64(0)
     for b in range(len(lengths)):
         ends[b] = n
         n += lengths[b]
     mask = (np.int64(1) << shift) - 1
     for c in range(len(columns)):
-        if columns[c] >= 0:
-            for k in range(indptr[c], indptr[c + 1]):
-                place = places[lines[k]]
-                if place >= 0 and bits[k] & significant:
-                    o = ends[place >> shift]
-                    words[o] = columns[c] | (place & mask) << row_at
-                    out_bits[o] = bits[k]
-                    ends[place >> shift] = o + 1
+        for k in range(indptr[c], indptr[c + 1]):
+            place = np.int64(found[k])
+            if place >= 0:
+                o = ends[place >> shift]
+                words[o] = columns[c] | (place & mask) << row_at
+                out_bits[o] = bits[k]
+                ends[place >> shift] = o + 1
     return n
 
 

@@ -159,7 +159,7 @@ def begin(place: Place, given: Given, n_elements: int) -> Begun:
 def collect(place: Place, given: Given, begun: Begun, name: str, lines: range) -> Collected:
     """Read a range of a matrix into sorted runs."""
     study, job = given.assignment.get().study, begun.jobs.get()[name]
-    places = np.load(begun.places, mmap_mode="c")
+    places = np.load(begun.places, mmap_mode="r")
     rows = place.kept / "rows"
     with ExitStack() as stack:
         matrix = source_matrix(open_source(study.source, stack), name)
