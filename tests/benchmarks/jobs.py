@@ -19,7 +19,7 @@ class Job:
         Script and arguments; ``{words}`` are filled in when it is run.
     gives
         What the stream must add up to: "all" counts, those of the "chosen" genes, or those of
-        the "rare" cell type. Empty for jobs that stream nothing.
+        the "rare" cell type. Empty for jobs that stream nothing, or no whole epoch of a fit.
     needs
         A job whose speed decides how long the consumer of this one computes.
     """
@@ -42,6 +42,10 @@ _TIMED = "--batch-size {batch} --seconds {seconds}"
 _SLEEP = "--consumer sleep --consumer-s {load_s}"
 _BURN = "--consumer burn --consumer-s {load_s}"
 _GENES = "--genes {summary}"
+_FIT = (
+    "--batch-size {batch} --genes {summary} --obs-keys cell_type "
+    "--types {types} --cells {cells} --epochs {epochs}"
+)
 _SLOW = "--budget {budget} --whole {whole}"
 
 # The order is the order of measuring: what is divided by one another stands side by side.
@@ -108,6 +112,19 @@ JOBS = (
     Job("memory/csr", "CSR", "peer_h5ad.py memory {joined} " + _TIMED, "all"),
     Job("scdataset/csr", "CSR", f"peer_h5ad.py scdataset {{joined}} {_TIMED} {_SLOW}", "all"),
     Job("backed/csr", "CSR", f"peer_h5ad.py backed {{joined}} {_TIMED} --budget {{budget}}", "all"),
+    Job("dao/fit", "fit", f"{_DAO} {{fast}} {_FIT}", "chosen"),
+    Job("annbatch/fit", "fit", f"{_PEER} {_FIT}", "chosen"),
+    Job("memory/fit", "fit", f"peer_h5ad.py memory {{joined}} {_FIT}", "chosen"),
+    Job(
+        "scdataset/fit",
+        "fit",
+        f"peer_h5ad.py scdataset {{joined}} {_FIT} --budget {{budget}} --whole {{fetched}}",
+    ),
+    Job(
+        "backed/fit",
+        "fit",
+        f"peer_h5ad.py backed {{joined}} {_FIT} --budget {{budget}} --whole {{workers}}",
+    ),
 )
 
 # All readers of the same cells in the same form, with how each is set up.
@@ -118,4 +135,13 @@ PEERS = (
     ("scdataset/csr", "scDataset", "blocks of 16, 16,384 rows at once, DataLoader workers"),
     ("backed/csr", "backed AnnData", "random rows, a batch at once, DataLoader workers"),
     ("memory/csr", "in memory", "scipy, permuted rows; the ceiling that users know"),
+)
+
+# All readers whose batches of chosen genes a model is fitted to.
+FITS = (
+    ("dao/fit", "dao", "defaults"),
+    ("annbatch/fit", "annbatch", "chunks of 512 x 32, its default"),
+    ("scdataset/fit", "scDataset", "blocks of 16, 16,384 rows at once, DataLoader workers"),
+    ("backed/fit", "backed AnnData", "random rows, a batch at once, DataLoader workers"),
+    ("memory/fit", "in memory", "the file read, the chosen genes kept as a dense array"),
 )

@@ -62,7 +62,9 @@ def join(atlas: Path, file: Path) -> None:
                         stored[key].resize((size + len(values),))
                         stored[key][size:] = values
                     ends.append(piece.indptr[1:] + ends[-1][-1])
-        x["indptr"] = np.concatenate(ends)
+        # As anndata would: of two widths scipy makes one, a copy of all indices for every batch.
+        fits = ends[-1][-1] <= np.iinfo(np.int32).max
+        x["indptr"] = np.concatenate(ends).astype(np.int32 if fits else np.int64)
         write_elem(out, "obs", obs)
         write_elem(out, "var", pd.DataFrame(index=genes))
         for name in ("layers", "obsm", "obsp", "uns", "varm", "varp"):

@@ -11,6 +11,8 @@ from runner import STORES
 from scenarios import SCENARIOS
 
 PHASES = ("build", "write", "stream")
+# What decides the figures; of rounds there may be more later.
+NAMED = ("cells", "genes", "batch_size", "seconds", "budget", "epochs", "only", "without")
 
 
 def parse(description: str | None, arguments: list[str] | None = None) -> argparse.Namespace:
@@ -25,10 +27,11 @@ def parse(description: str | None, arguments: list[str] | None = None) -> argpar
     add("--rounds", type=int, default=3)
     add("--seconds", type=float, default=3.0, help="at least, per measurement")
     add("--budget", type=float, default=20.0, help="seconds after which slow peers are stopped")
+    add("--epochs", type=int, default=2, help="of a fit")
     add("--quick", action="store_true", help="tiny, one round, nothing is installed")
     add("--phases", nargs="+", choices=PHASES, default=PHASES)
     names = [scenario.name for scenario in SCENARIOS]
-    add("--only", nargs="+", choices=[*names, "peers"], default=[], metavar="SCENARIO")
+    add("--only", nargs="+", choices=[*names, "peers", "fit"], default=[], metavar="SCENARIO")
     add(
         "--rebuild", nargs="*", choices=STORES, metavar="STORE", help="all, or: " + " ".join(STORES)
     )
@@ -36,6 +39,7 @@ def parse(description: str | None, arguments: list[str] | None = None) -> argpar
     add("--python", nargs="+", default=[], metavar="TOOL=PYTHON", help="measure a tool with this")
     add("--workdir", type=Path, default=Path(tempfile.gettempdir(), "dao-bench"))
     add("--out", type=Path, help="the page to write")
+    add("--more", type=Path, metavar="JSONL", help="add rounds to those of an earlier run")
     add("--page", type=Path, metavar="JSONL", help="measure nothing, write the page of this")
     options = parser.parse_args(arguments)
     if options.quick:
@@ -50,7 +54,7 @@ def command(options: argparse.Namespace, parser: argparse.ArgumentParser) -> str
     if options.quick:
         return "make bench ARGS=--quick"
     changed = []
-    for name in ("cells", "genes", "batch_size", "rounds", "seconds", "budget", "only", "without"):
+    for name in NAMED:
         value = getattr(options, name)
         if value != parser.get_default(name):
             values = value if isinstance(value, list) else [value]

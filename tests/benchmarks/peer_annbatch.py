@@ -20,7 +20,8 @@ import anndata as ad
 import numpy as np
 import zarr
 from annbatch import DatasetCollection, Loader
-from timing import Build, add_options, peak_bytes, report, stored, time_epochs
+from fit import measure
+from timing import Build, add_options, peak_bytes, report, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,7 +60,7 @@ def stream(args: argparse.Namespace) -> None:
         columns = var_names.get_indexer(json.loads(args.genes.read_text())["chosen"])
         return lambda: ({**b, "X": b["X"][:, columns].toarray()} for b in loader)
 
-    report(time_epochs(open_epochs, args))
+    report(measure(open_epochs, args))
 
 
 def main() -> None:

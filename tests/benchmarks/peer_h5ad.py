@@ -2,23 +2,27 @@
 
     python peer_h5ad.py scdataset FILE
     python peer_h5ad.py backed FILE
-    python peer_h5ad.py memory FILE
+    python peer_h5ad.py memory FILE [--genes ATLAS/atlas.json]
 
 The file holds all studies, joined beforehand (join.py): none of these can align the genes of
-several files. Every batch is a dict with CSR "X" and a DataFrame "obs", in shuffled order.
+several files. Every batch is a dict with CSR "X" and a DataFrame "obs", in shuffled order; "X" is
+dense where genes are chosen.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anndata as ad
 import numpy as np
-from timing import add_options, report, time_epochs
+from fit import measure
+from timing import add_options, report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -59,19 +63,22 @@ class Backed:
 class Batches:
     """A map-style dataset whose items are batches, for a DataLoader that is given lists of rows."""
 
-    def __init__(self, backed: Backed) -> None:
+    def __init__(self, backed: Backed, genes: list[str] | None) -> None:
         """Wrap the rows."""
         self._backed = backed
+        self._genes = genes
 
     def __getitem__(self, rows: list[int]) -> dict[str, Any]:
         """Return the rows as one batch; ascending, because HDF5 wants that."""
-        x, obs = in_memory(self._backed[np.sort(rows)])
+        x, obs = in_memory(self._backed[np.sort(rows)], self._genes)
         return {"X": x, "obs": obs}
 
 
-def in_memory(adata: ad.AnnData) -> tuple[Any, Any]:
+def in_memory(adata: ad.AnnData, genes: list[str] | None = None) -> tuple[Any, Any]:
     """Return what the batches are cut out of, without the views that AnnData makes of slices."""
-    return adata.X, adata.obs
+    if genes is None:
+        return adata.X, adata.obs
+    return adata.X[:, adata.var_names.get_indexer(genes)].toarray(), adata.obs
 
 
 def cut(fetched: tuple[Any, Any], rows: NDArray[np.int64]) -> dict[str, Any]:
@@ -90,7 +97,7 @@ def scdataset(args: argparse.Namespace, obs_keys: list[str]) -> Callable[[], Ite
         BlockShuffling(block_size=BLOCK),
         batch_size=args.batch_size,
         fetch_factor=fetch_factor,
-        fetch_transform=in_memory,
+        fetch_transform=partial(in_memory, genes=args.chosen),
         batch_callback=cut,
         seed=0,
     )
@@ -104,7 +111,7 @@ def backed(args: argparse.Namespace, obs_keys: list[str]) -> Callable[[], Iterat
     from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
     rows = Backed(args.file, obs_keys)
-    batches: Any = Batches(rows)
+    batches: Any = Batches(rows, args.chosen)
     sampler = BatchSampler(RandomSampler(rows), args.batch_size, drop_last=False)
     loader: Iterable[Any] = DataLoader(
         batches, sampler=sampler, batch_size=None, num_workers=os.cpu_count() or 1
@@ -115,14 +122,16 @@ def backed(args: argparse.Namespace, obs_keys: list[str]) -> Callable[[], Iterat
 def memory(args: argparse.Namespace, obs_keys: list[str]) -> Callable[[], Iterator[Any]]:
     """Read everything into memory, then take rows in a random order."""
     adata = ad.read_h5ad(args.file)
-    x, obs = adata.X, adata.obs[obs_keys]
+    adata.obs = adata.obs[obs_keys]
+    held = in_memory(adata, args.chosen)
+    n_obs = adata.n_obs
+    del adata  # of all genes nothing is needed any more
     rng = np.random.default_rng(0)
 
     def epoch() -> Iterator[dict[str, Any]]:
-        order = rng.permutation(adata.n_obs)
+        order = rng.permutation(n_obs)
         for first in range(0, len(order), args.batch_size):
-            rows = order[first : first + args.batch_size]
-            yield cut((x, obs), rows)
+            yield cut(held, order[first : first + args.batch_size])
 
     return epoch
 
@@ -135,11 +144,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("reader", choices=READERS)
     parser.add_argument("file", type=Path)
+    parser.add_argument("--genes", type=Path, help="atlas.json: give its chosen genes, dense")
     add_options(parser)
     args = parser.parse_args()
+    args.chosen = json.loads(args.genes.read_text())["chosen"] if args.genes else None
     if args.reader == "memory" and (short := missing_memory(args.file)):
         sys.exit(short)
-    report(time_epochs(lambda obs_keys: READERS[args.reader](args, obs_keys), args))
+    report(measure(lambda obs_keys: READERS[args.reader](args, obs_keys), args))
 
 
 def missing_memory(file: Path) -> str:

@@ -33,10 +33,11 @@ class Sheet:
             table.add_row(*row)
         return table
 
-    def markdown(self) -> str:
-        """Return the table for a page."""
+    def markdown(self, *, titled: bool = True) -> str:
+        """Return the table for a page, below a heading or without."""
         lines = [self.header, tuple("---" for _ in self.header), *self.rows]
-        return "\n".join([f"## {self.title}\n", *("| " + " | ".join(x) + " |" for x in lines), ""])
+        heading = [f"## {self.title}\n"] if titled else []
+        return "\n".join([*heading, *("| " + " | ".join(x) + " |" for x in lines), ""])
 
 
 def sheets(results: Results) -> list[Sheet]:

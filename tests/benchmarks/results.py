@@ -8,6 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from scenarios import Round, Scenario
@@ -28,6 +29,11 @@ class Setting:
     machine: dict[str, str]
     versions: dict[str, str]
     missing: dict[str, str]  # tool -> why it was left out
+
+    def decisive(self, tools: AbstractSet[str]) -> dict[str, Any]:
+        """Return what must be the same where figures of these tools are put together."""
+        decisive = asdict(self) | {"versions": {t: self.versions[t] for t in sorted(tools)}}
+        return {k: v for k, v in decisive.items() if k not in {"command", "missing"}}
 
 
 @dataclass(slots=True)
@@ -54,6 +60,30 @@ class Results:
         for line in lines[1:]:
             results._take(line)
         return results
+
+    @classmethod
+    def resume(cls, file: Path, setting: Setting) -> Results:
+        """Read a file to add rounds to it.
+
+        Raises
+        ------
+        ValueError
+            If it was measured in another way, on another machine, or with other code.
+        """
+        results = cls.load(file)
+        both = results.setting.versions.keys() & setting.versions.keys()
+        then, now = (x.decisive(both) for x in (results.setting, setting))
+        differ = [name for name in now if then[name] != now[name]]
+        if differ:
+            msg = f"{file} is of another run: {', '.join(differ)} differ"
+            raise ValueError(msg)
+        return results
+
+    def copy(self, file: Path, jobs: set[str]) -> None:
+        """Write another file, with the measurements of some jobs only."""
+        lines = self.file.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if json.loads(line).get("job", "") in {"", *jobs}]
+        file.write_text("".join(kept), encoding="utf-8")
 
     def add(self, number: int, job: str, measured: dict[str, Any]) -> None:
         """Keep what a job measured in a round, or its error."""

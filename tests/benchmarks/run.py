@@ -3,10 +3,13 @@
     python tests/benchmarks/run.py                       everything, about half an hour
     python tests/benchmarks/run.py --quick               tiny, only to see that it runs
     python tests/benchmarks/run.py --only csr dense      some scenarios ("peers": all readers)
+    python tests/benchmarks/run.py --only fit            a model fitted to the batches of each reader
+    python tests/benchmarks/run.py --more FILE.jsonl     rounds for an earlier run of the same kind
     python tests/benchmarks/run.py --rebuild             write all stores anew before
     python tests/benchmarks/run.py --page FILE.jsonl     only the page, of an earlier run
 
-Only a whole run of the default size writes the documentation by itself; --out says where else.
+Only a run of the default size writes the documentation by itself, a whole one or one of "fit", which
+has a part of the page of its own; --out says where else.
 Peers get environments of their own beside the Makefile, made when they are missing; a peer that
 cannot be installed is left out. What is measured is kept in the folder of the atlas at once, so
 Ctrl-C ends a run early and loses nothing.
@@ -15,6 +18,7 @@ Ctrl-C ends a run early and loses nothing.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +32,7 @@ from options import PHASES, parse
 from page import write_page
 from peer_env import ENVIRONMENTS, OWN, peer_python
 from report import sheets
+from report_fit import fit_sheet
 from results import Results, Setting
 from rich.console import Console
 from runner import HERE, STORES, JobError, Runner, run
@@ -73,13 +78,19 @@ def prepare(options: argparse.Namespace) -> tuple[Runner, Results, list[Job]]:
     summary: dict[str, Any] = json.loads((atlas / SUMMARY).read_text())
     rare = rare_type([atlas / file for file in summary["files"]])
     pythons, missing = interpreters(options)
+    whole, workers = max(1, PRELOAD // options.batch_size), os.cpu_count() or 1
     words = {
         "summary": str(atlas / SUMMARY),
         "batch": str(options.batch_size),
         "seconds": str(options.seconds),
         "budget": str(options.budget),
         "preload": str(PRELOAD),
-        "whole": str(max(1, PRELOAD // options.batch_size)),
+        "whole": str(whole),
+        "fetched": str(whole * workers),
+        "workers": str(workers),
+        "cells": str(options.cells),
+        "epochs": str(options.epochs),
+        "types": str(summary["atlas"]["cell_types"]),
         "rare": rare.label,
     }
     expected = {
@@ -102,7 +113,10 @@ def prepare(options: argparse.Namespace) -> tuple[Runner, Results, list[Job]]:
     )
     file = atlas / f"measurements-{datetime.now(UTC):%Y%m%dT%H%M%S}.jsonl"
     jobs = chosen(options.only, set(options.phases), set(pythons))
-    return Runner(atlas, pythons, words, expected), Results.begin(file, setting), jobs
+    results = (
+        Results.resume(options.more, setting) if options.more else Results.begin(file, setting)
+    )
+    return Runner(atlas, pythons, words, expected), results, jobs
 
 
 def build(options: argparse.Namespace, runner: Runner, results: Results, jobs: list[Job]) -> None:
@@ -129,9 +143,10 @@ def build(options: argparse.Namespace, runner: Runner, results: Results, jobs: l
 
 def measure(options: argparse.Namespace, runner: Runner, results: Results, jobs: list[Job]) -> None:
     """Run the jobs in turns, round after round, writing first."""
+    first = len(results.rounds)
     for phase in ("write", "stream"):
         some = [job for job in jobs if job.name.endswith("/write") == (phase == "write")]
-        for number in range(options.rounds if some else 0):
+        for number in range(first, first + options.rounds if some else 0):
             before = Ticks.now()
             for job in some:
                 so_far = results.rounds[number] if number < len(results.rounds) else {}
@@ -153,6 +168,9 @@ def brief(measured: dict[str, Any]) -> str:
         return f"failed: {measured['error']}"
     if "cells_per_s" in measured:
         return f"{measured['cells_per_s']:,.0f} cells/s {measured.get('yields', '')}"
+    if "alone_s" in measured:
+        seconds = measured["waiting_s"] + measured["computing_s"]
+        return f"{measured['learnt']:,} cells in {measured['start_s']:.1f} + {seconds:.1f} s"
     if "seconds" in measured:
         return f"{measured['seconds']:.2f} s"
     return f"{measured['stored_bytes']:,} bytes"
@@ -172,11 +190,12 @@ def main() -> None:
         except KeyboardInterrupt:
             interrupted = True
             CONSOLE.print("interrupted; this is what was measured until then")
-    for table in sheets(results):
+    for table in [*sheets(results), fit_sheet(results)]:
         CONSOLE.print(table.rich())
-    less = interrupted or options.only or options.page or set(options.phases) != set(PHASES)
-    whole = not less and (options.cells, options.genes, options.batch_size) == WHOLE
-    page = options.out or (DOCS if whole else results.file.with_suffix(".md"))
+    less = interrupted or options.page or set(options.phases) != set(PHASES)
+    usual = (options.cells, options.genes, options.batch_size) == WHOLE
+    documented = usual and not less and options.only in ([], ["fit"])
+    page = options.out or (DOCS if documented else results.file.with_suffix(".md"))
     write_page(page, results)
     CONSOLE.print(f"measurements: {results.file}\npage: {page}")
     ours = [job for job in JOBS if job.name in results.errors and job.tool in {"dao", "zarrs"}]

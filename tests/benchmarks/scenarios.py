@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from jobs import JOBS, PEERS, Job
+from jobs import FITS, JOBS, PEERS, Job
 
 Round = dict[str, dict[str, Any]]  # name of a job -> what it measured in one round
 
@@ -214,7 +214,7 @@ def chosen(only: list[str], phases: set[str], tools: set[str]) -> list[Job]:
     Parameters
     ----------
     only
-        Scenarios; all of them, and the peers as well, if empty.
+        Scenarios, and of "peers" and "fit" all readers; everything if empty.
     phases
         "write" and "stream".
     tools
@@ -223,8 +223,9 @@ def chosen(only: list[str], phases: set[str], tools: set[str]) -> list[Job]:
     wanted = {job.name for job in JOBS}
     if only:
         wanted = set().union(*(s.jobs for s in SCENARIOS if s.name in only))
-        if "peers" in only:
-            wanted |= {name for name, _, _ in PEERS}
+        for name, readers in (("peers", PEERS), ("fit", FITS)):
+            if name in only:
+                wanted |= {job for job, _, _ in readers}
     needed = {job.needs for job in JOBS if job.name in wanted and job.needs}
     wanted |= {f"{tool}/{name}" for name in needed for tool in ("dao", "annbatch")}
     return [

@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from timing import Build, add_options, peak_bytes, report, stored, time_epochs
+from fit import measure
+from timing import Build, add_options, peak_bytes, report, stored
 
 import dao
 
@@ -53,7 +54,7 @@ def stream(args: argparse.Namespace) -> None:
         )
         return lambda: iter(generator)
 
-    report(time_epochs(open_epochs, args))
+    report(measure(open_epochs, args))
 
 
 def main() -> None:

@@ -14,12 +14,16 @@ import numpy as np
 import page
 import pandas as pd
 import peer_env
+import plot_fit
 import plots
 import pytest
 import report
+import report_fit
+from fit import time_fit
 from jobs import JOBS
 from results import Results, Setting
 from scenarios import SCENARIOS, Scenario, chosen
+from softmax import Softmax
 from timing import describe, time_epochs
 
 pytestmark = pytest.mark.once
@@ -73,6 +77,7 @@ def test_an_atlas_is_written_once_and_says_what_is_in_it(tmp_path):
 
 def options(**changes):
     values = {"batch_size": 4, "obs_keys": ["a"], "seconds": 0.0, "budget": None, "whole": 1}
+    values |= {"types": 2, "cells": 7, "epochs": 2}
     return argparse.Namespace(**values | {"consumer": "none", "consumer_s": 0.0} | changes)
 
 
@@ -99,6 +104,55 @@ def test_a_consumer_takes_its_time_for_every_batch(kind):
     slow = options(consumer=kind, consumer_s=0.2)
     measured = time_epochs(lambda obs_keys: lambda: iter(batches(obs_keys)), slow)
     assert measured.seconds > 0.2 * 7 / 4 / 3
+
+
+def test_the_model_learns_by_the_gradient_of_its_loss():
+    random = np.random.default_rng(0)
+    x = random.poisson(3, (8, 5)).astype("float32")
+    types = pd.Series(list("babcbacb"), dtype="category")
+    model = Softmax(5, 3)
+    right, total = model.step(x, types)
+    assert total == x.sum()
+    assert right == 2, "it begins with the first of a, b, c for all"
+
+    z = np.log1p(x * (1e4 / x.sum(axis=1, keepdims=True)))
+    z = (z - z.mean(axis=0)) / z.std(axis=0)
+    slope = np.full((8, 3), 1 / 3) - np.eye(3)[types.cat.codes]
+    np.testing.assert_allclose(model._weights, -z.T @ slope / 8, atol=1e-5)
+    np.testing.assert_allclose(model._bias, -slope.mean(axis=0), atol=1e-6)
+    for _ in range(20):
+        right, _ = model.step(x, types)
+    assert right == 8
+
+
+def test_types_are_told_by_their_names_whatever_categories_a_batch_has():
+    model = Softmax(2, 3)
+    first = model._numbered(pd.Series(["b", "c"], dtype="category"))
+    again = pd.Series(pd.Categorical(["c", "a", "b"], categories=["z", "c", "b", "a"]))
+    np.testing.assert_array_equal(first, [0, 1])
+    np.testing.assert_array_equal(model._numbered(again), [1, 2, 0])
+
+
+def cells(rows=(4, 3)):
+    def epoch():
+        for n in rows:
+            types = pd.DataFrame({"cell_type": pd.Categorical(["a", "b"] * 2)[:n]})
+            yield {"X": np.full((n, 3), 2, np.float32), "obs": types}
+
+    return lambda obs_keys: epoch
+
+
+def test_a_fit_learns_from_whole_epochs_and_tells_what_time_went_into():
+    fitted = time_fit(cells(), options())
+    assert (fitted.learnt, fitted.wanted) == (14, 14)
+    assert (fitted.rows, fitted.total) == (7, 42), "those of the first epoch are checked"
+    assert fitted.start_s > 0
+    assert min(fitted.waiting_s, fitted.computing_s, fitted.alone_s) > 0
+
+
+def test_a_fit_with_a_slow_reader_is_stopped_after_a_whole_load():
+    fitted = time_fit(cells([4] * 9), options(budget=0.0, whole=3, cells=36))
+    assert (fitted.learnt, fitted.wanted) == (12, 72)
 
 
 def test_scenarios_are_quotients_within_a_round_and_are_judged():
@@ -166,6 +220,63 @@ def test_the_page_keeps_what_people_wrote(results, tmp_path):
     assert Results.load(tmp_path / "page" / "measurements.jsonl").rounds == results.rounds
 
 
+def fit(learnt=100, **changes):
+    times = {"start_s": 1.0, "waiting_s": 2.0, "computing_s": 3.0, "alone_s": 2.5}
+    counts = {"types": 9, "epochs": 2, "wanted": 100, "learnt": learnt}
+    return {**times, **counts, "accuracy": 0.9, "peak_bytes": 1 << 20, **changes}
+
+
+@pytest.fixture
+def fits(results, tmp_path):
+    fits = Results.begin(tmp_path / "fits.jsonl", replace(results.setting, command="only fit"))
+    for number, waiting in enumerate((4.0, 2.0, 9.0)):
+        fits.add(number, "dao/fit", fit(waiting_s=waiting))
+    fits.add(0, "backed/fit", fit(learnt=10))
+    return fits
+
+
+def test_a_stopped_fit_is_multiplied_up_from_its_first_batch_on(fits):
+    rows = report_fit.fit_sheet(fits).rows
+    assert rows[0][2:7] == ("8.0 s", "1.0 s", "4.0 s", "3.0 s", "3.5 s")
+    assert rows[1][2:7] == ("51 s, from 10 cells", "1.0 s", "20 s", "30 s", "25 s")
+    words = report_fit.fit_words(fits)
+    assert "dao 8.0 s (50% of it waiting). Every further epoch: dao 3.5 s." in words
+    assert "backed AnnData would take too long" in words
+
+
+def test_a_fit_has_a_part_of_the_page_of_its_own(results, fits, tmp_path):
+    file = tmp_path / "page.md"
+    page.write_page(file, results)
+    before = file.read_text()
+    page.write_page(file, fits)
+    both = file.read_text()
+    assert both.startswith(before.rstrip("\n"))
+    assert "## Fitting a model" in both
+    page.write_page(file, results)
+    page.write_page(file, fits)
+    assert file.read_text() == both
+    kept = Results.load(tmp_path / "page" / "fit.jsonl")
+    assert (kept.rounds, kept.setting) == (fits.rounds, fits.setting)
+    assert Results.load(tmp_path / "page" / "measurements.jsonl").rounds == results.rounds
+
+
+def test_rounds_are_added_only_to_a_run_of_the_same_kind(fits):
+    setting = replace(fits.setting, command="another", missing={})
+    assert Results.resume(fits.file, setting).rounds == fits.rounds
+    with pytest.raises(ValueError, match=r"of another run: machine differ"):
+        Results.resume(fits.file, replace(setting, machine={"cores": "4"}))
+
+
+def test_a_fit_is_drawn_always_the_same(fits, tmp_path):
+    pytest.importorskip("matplotlib")
+    words = plot_fit.draw_fit(fits, tmp_path / "a")
+    plot_fit.draw_fit(fits, tmp_path / "b")
+    assert words == {
+        "fit.svg": "How long a fit takes with each reader: dao 8.0 s; backed AnnData 51 s."
+    }
+    assert (tmp_path / "a/fit.svg").read_bytes() == (tmp_path / "b/fit.svg").read_bytes()
+
+
 def test_plots_are_small_and_always_the_same(results, tmp_path):
     pytest.importorskip("matplotlib")
     words = plots.draw(results, tmp_path / "a")
@@ -199,7 +310,7 @@ def test_a_missing_environment_is_a_reason_not_an_error(tmp_path):
 
 def test_the_whole_benchmark_runs_at_a_tiny_size(tmp_path):
     script = Path(__file__).with_name("run.py")
-    some = ["csr", "accelerator", "rare-clustered", "start", "limit", "disk", "peers"]
+    some = ["csr", "accelerator", "rare-clustered", "start", "limit", "disk", "peers", "fit"]
     slow = ["annbatch", "scdataset", "backed"]
     command = [sys.executable, script, "--quick", "--workdir", tmp_path, "--only", *some]
     done = subprocess.run(
@@ -211,7 +322,7 @@ def test_the_whole_benchmark_runs_at_a_tiny_size(tmp_path):
     assert not results.errors
     assert set(results.rounds[0]) == {
         *("dao/csr", "dao/sleep", "dao/rare-clustered", "dao/start", "dao/disk"),
-        *("zarrs/decode", "memory/csr"),
+        *("zarrs/decode", "memory/csr", "dao/fit", "memory/fit"),
     }
     written = file.with_suffix(".md").read_text()
     assert "| in memory |" in written

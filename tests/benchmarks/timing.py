@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 import time
@@ -15,6 +16,9 @@ from consumers import consumer
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Mapping
+
+
+IMPORTED = time.perf_counter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--whole", type=int, default=1, help="but only after so many batches")
     parser.add_argument("--consumer", choices=("none", "sleep", "burn"), default="none")
     parser.add_argument("--consumer-s", type=float, default=0.0, help="for a full batch")
+    parser.add_argument("--types", type=int, help="fit a model that tells so many types of cells")
+    parser.add_argument("--cells", type=int, help="of an epoch, for a fit")
+    parser.add_argument("--epochs", type=int, default=1, help="of a fit")
 
 
 def time_epochs(open_epochs: Opener, options: argparse.Namespace) -> Stream:
@@ -160,6 +167,15 @@ def peak_bytes() -> int:
         return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def age() -> float:
+    """Return the seconds since this process was started, the start of Python and imports included."""
+    stat = Path("/proc/self/stat")
+    if not stat.exists():
+        return time.perf_counter() - IMPORTED
+    ticks = stat.read_text().rpartition(")")[2].split()[19]
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def report(measurement: Any) -> None:
