@@ -49,5 +49,39 @@ def write_files(folder: str | Path = ".") -> None:
         study.write_h5ad(Path(folder) / f"{name}.h5ad")
 
 
+def write_sfaira_store(folder: str | Path = "old_store") -> None:
+    """Write the north study as sfaira would have: a dense Zarr array, Parquet, and a pickle."""
+    import pickle
+
+    import anndata
+    import zarr
+
+    study = anndata.read_h5ad("north.h5ad")
+    dataset = Path(folder) / "north"
+    for part in ("parquet", "pickle"):
+        (dataset / part).mkdir(parents=True)
+    group = zarr.open_group(dataset / "zarr", mode="w", zarr_format=2)
+    group.create_array("X", data=np.asarray(study.X), chunks=(128, study.n_vars))
+    study.obs.astype(str).astype("category").to_parquet(dataset / "parquet" / "obs.parquet")
+    var = study.var.assign(gene_symbol=study.var_names, ensembl=study.var_names)
+    var.to_parquet(dataset / "parquet" / "var.parquet")
+    uns = {"id": "north", "organism": "Homo sapiens", "organ": "blood", "year": 2017}
+    (dataset / "pickle" / "uns.pickle").write_bytes(pickle.dumps(uns))
+
+
+def write_collection(path: str | Path = "out.zarr") -> None:
+    """Write two studies as annbatch 0.3 would have: joined, and in one order of all cells."""
+    import anndata
+    import zarr
+
+    studies = [anndata.read_h5ad(f"{name}.h5ad") for name in ("north", "south")]
+    studies[1].obs = studies[1].obs.rename(columns={"celltype": "cell_type"})
+    joined = anndata.concat(studies, label="src_path", keys=["north.h5ad", "south.h5ad"])
+    order = np.random.default_rng(0).permutation(joined.n_obs)
+    group = zarr.open_group(path, mode="w", zarr_format=3)
+    group.attrs.update({"encoding-type": "annbatch-preshuffled", "encoding-version": "0.1.0"})
+    anndata.io.write_elem(group, "dataset_0", joined[order].copy())
+
+
 if __name__ == "__main__":
     write_files()
