@@ -14,6 +14,7 @@ from dao.errors import CorruptStoreError, StorageError, StoreNotFoundError
 from dao.format.manifest import MANIFEST_NAME, Manifest
 from dao.generations import Hold, read_manifest
 from dao.inside import check_inside
+from dao.nearby import stores_near
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,7 +168,7 @@ def _read_manifest(root: Path) -> bytes:
             hint = "a write into this folder was begun and not finished; run it again"
         else:
             hint = f"this folder has no {MANIFEST_NAME}"
-        msg = f"{root} is not a dao store: {hint}."
+        msg = f"{root} is not a dao store: {hint}.{stores_near(root)}"
         raise StoreNotFoundError(msg) from error
     except OSError as error:
         msg = f"{root / MANIFEST_NAME} cannot be read: {error.strerror}."

@@ -203,6 +203,8 @@ def test_features_that_cannot_be_used(
         (("write", "blood.h5ad", "t.dao", "--cluster-by", "no"), "--cluster-by: obs of blood.h5ad"),
         (("write", "blood.h5ad", "t.dao", "--layer", "raw"), "choose another --layer="),
         (("write", "blood.h5ad"), "Missing argument"),
+        (("write", "blood.h5ad", "gut.h5ad"), "The store comes last, and gut.h5ad is a file"),
+        (("append", "s.dao", "blood.h5ad"), "The store comes last"),
         (("wirte", "blood.h5ad"), "No such command 'wirte'"),
         (("info", "s.dao", "--jsn"), "No such option"),
     ],
@@ -617,3 +619,26 @@ def test_as_a_module(store: Path) -> None:
     assert json.loads(result.stdout)["n_obs"] == 100
     asked = subprocess.run([*command[:3], "--help"], capture_output=True, text=True, check=True)
     assert asked.stdout.startswith("Usage: dao ")
+
+
+def test_bench_measures_a_stream(store: Path) -> None:
+    """It tells speed, waiting and memory; a slow model does not wait."""
+    result = run("bench", store, "--seconds", "0.2", "--batch-size", "10")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("Generator: batches of 10 from 100 cells in 2 datasets")
+    for figure in ("first batch", "cells/s", "of the time", "peak memory"):
+        assert figure in result.stdout
+    options = ("--where", "dataset == 'blood'", "--dense", "--seconds", "0.3", "--json")
+    fast, slow = (
+        json.loads(run("bench", store, *options, "--step", step).stdout) for step in (0, 0.1)
+    )
+    assert slow["n_obs"] < fast["n_obs"]
+    assert slow["waiting"] < fast["waiting"] <= 1
+    assert slow["seconds"] >= 0.3
+
+
+def test_bench_needs_cells(store: Path) -> None:
+    """Nothing selected is nothing to measure."""
+    result = run("bench", store, "--where", "dataset == 'blood' and dataset == 'colon'")
+    assert result.exit_code == 2
+    assert "No cells of" in result.stderr

@@ -29,7 +29,9 @@ def of_organism(store: Store, which: str) -> Store:
         return store
     if name not in store.organisms:
         near = near_matches(which, store.organisms)
-        msg = f"No cells of {which!r} are selected.{near}"
+        msg = f"No cells of an organism {which!r} are selected.{near}"
+        if which in store.datasets:
+            msg = f"{which!r} is a dataset, not an organism: store.subset(dataset={which!r})."
         raise UnknownDatasetError(msg)
     there = [d.organism == name for d in store.manifest.datasets]
     masks = [np.full(selection.counts[i], there[i]) for i in selection.datasets]

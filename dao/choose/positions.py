@@ -41,7 +41,10 @@ def positions_of(which: Any, selection: Selection, obs: ObsStore) -> NDArray[Any
     if isinstance(which, slice):
         return np.arange(*which.indices(n_obs))
     if not isinstance(which, Iterable):
-        msg = f"Cells are chosen by a slice or a list, not by {which!r}."
+        msg = (
+            f"Cells are chosen by a slice or a list, as in store[:100], not by {which!r}. Batches "
+            "of them come from store.generator(), store.torch() or store.tensorflow()."
+        )
         raise ArgumentError(msg)
     asked = np.asarray(which if hasattr(which, "__array__") else list(which))
     if asked.ndim != 1:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dao.cli.bench import bench
 from dao.cli.commands import demo, history, info, remove, validate
 from dao.cli.compact import compact
 from dao.cli.export import export
@@ -71,7 +72,7 @@ def main(debug: bool) -> None:  # noqa: FBT001 - for the group, which reads it a
 
 _COMMANDS = (
     *(write, append, remove, compact),
-    *(info, report, history, validate),
+    *(info, report, history, validate, bench),
     *(export, demo),
 )
 for command in _COMMANDS:

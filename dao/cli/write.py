@@ -158,6 +158,9 @@ def _asked(
         if len(paths) == 1:
             msg = "Missing argument 'STORE'."
             raise click.UsageError(msg)
+        if Path(paths[-1]).is_file():
+            msg = f"The store comes last, and {paths[-1]} is a file: dao write SOURCE... STORE"
+            raise click.UsageError(msg)
         return paths[-1], [_source(s) for s in paths[:-1]], said
     if len(paths) > 2:
         msg = "A recipe names all sources; give it alone, or with the store."

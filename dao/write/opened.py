@@ -26,6 +26,7 @@ from dao.write.sfaira import is_dataset, open_dataset
 from dao.write.stored import origin_of, stored_obs, stored_uns, stored_var
 from dao.write.stored_matrix import stored_matrix
 from dao.write.tenx import is_tenx, open_tenx
+from dao.write.unreadable import check_is_hdf5, check_is_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -111,7 +112,9 @@ def _open_path(source: Source, path: Path, stack: ExitStack) -> OpenSource:
     if is_dataset(path):
         return _as_memory_layout(source, *open_dataset(path))
     if path.is_dir():
+        check_is_zarr(path)
         return _open_group(source, zarr.open_group(str(path), mode="r"), "anndata .zarr")
+    check_is_hdf5(path)
     file = stack.enter_context(h5py.File(path, "r"))
     if is_tenx(file):
         return _as_memory_layout(source, *open_tenx(file, str(path)))

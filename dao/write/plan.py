@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from dao.directory import StoreDirectory
-from dao.errors import ArgumentError
+from dao.errors import ArgumentError, DatasetIdError
 from dao.features.reference import references
 from dao.format.obs_schema import VIRTUAL_COLUMNS, unite_categories, unite_columns
 from dao.write.align import build_space
@@ -19,7 +19,7 @@ from dao.write.source import check_unique
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from dao.format.manifest import ColumnInfo, Manifest
+    from dao.format.manifest import ColumnInfo, DatasetInfo, Manifest
     from dao.write.inspect import Study
     from dao.write.job import Job
 
@@ -75,10 +75,23 @@ def make_plan(
         If they cannot be united.
     """
     old = base.datasets if base else ()
+    if job.mode == "append":
+        _check_new(studies, old)
     check_unique([*(d.id for d in old), *(s.id for s in studies)])
     spaces, matched = _align(job, studies, features, base)
     obs_columns, categories = _unite_obs(job, matched, base)
     return WritePlan(job, tuple(matched), spaces, obs_columns, categories, base)
+
+
+def _check_new(studies: Sequence[Study], old: Sequence[DatasetInfo]) -> None:
+    there = {d.id.lower(): d.id for d in old}
+    again = [there[s.id.lower()] for s in studies if s.id.lower() in there]
+    if again:
+        msg = (
+            f"The store has a dataset {again[0]!r} already. Use mode='replace' to put another in "
+            "its place, or give another id: write_store(path, {'my_id': source})."
+        )
+        raise DatasetIdError(msg)
 
 
 def _align(

@@ -1,0 +1,57 @@
+"""What to say of a path that is none of the formats that sources have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import h5py
+
+from dao.errors import SourceError
+from dao.format.manifest import MANIFEST_NAME
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["check_is_hdf5", "check_is_zarr"]
+
+_ZARR = ("zarr.json", ".zgroup", ".zmetadata")
+
+
+def check_is_hdf5(path: Path) -> None:
+    """Refuse a file whose first bytes are not those of HDF5.
+
+    Raises
+    ------
+    dao.errors.SourceError
+        Saying what it is instead, as far as that can be seen.
+    """
+    if not path.stat().st_size:
+        msg = f"{path} is empty, 0 bytes. Copy it again; a copy may have been cut short."
+    elif not h5py.is_hdf5(path):
+        msg = (
+            f"{path} is no HDF5 file, as .h5ad and 10x .h5 are. Copy it again if it should be one; "
+            "read other formats with anndata or scanpy, and give the AnnData."
+        )
+    else:
+        return
+    raise SourceError(msg)
+
+
+def check_is_zarr(folder: Path) -> None:
+    """Refuse a folder without the files of a Zarr group.
+
+    Raises
+    ------
+    dao.errors.SourceError
+        Saying what it is instead, as far as that can be seen.
+    """
+    if any((folder / name).exists() for name in _ZARR):
+        return
+    if (folder / MANIFEST_NAME).exists():
+        hint = "It is a dao store: give dao.load_store(path)."
+    elif found := sorted(p.name for p in folder.glob("*.h5ad")):
+        hint = f"Name its files one by one; {found[0]!r} is one of {len(found)}."
+    else:
+        hint = "Give the .h5ad file itself, or the folder of an anndata .zarr."
+    msg = f"{folder} is a folder, and no anndata .zarr. {hint}"
+    raise SourceError(msg)
