@@ -9,7 +9,6 @@ import pytest
 import dao
 from dao.errors import (
     ArgumentError,
-    DaoWarning,
     DatasetIdError,
     SourceError,
     StoreNotFoundError,
@@ -70,10 +69,3 @@ def test_a_store_is_no_loop(store: dao.Store) -> None:
     """Who iterates over it is told where batches come from."""
     with pytest.raises(ArgumentError, match=r"store\.torch\(\)"):
         list(store)
-
-
-def test_a_stream_of_no_cells(store: dao.Store) -> None:
-    """A loop over it does nothing, so it is said before."""
-    nothing = store.subset(exclude={"dataset": "gut"})
-    with pytest.warns(DaoWarning, match="No cells are selected"):
-        assert list(nothing.generator(4)) == []

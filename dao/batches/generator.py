@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from dao.batches.stats import Stats
 from dao.batches.stream import Stream, whole_stream
 from dao.batches.windows import windows
 from dao.buffers import keep
-from dao.errors import ArgumentError, DaoWarning
+from dao.errors import ArgumentError
 from dao.samplers.mixing import measure_mixing
 
 if TYPE_CHECKING:
@@ -280,8 +279,6 @@ class Generator:
 
     def begin(self) -> Course:
         """Return the course of the next `iterate`, and go on to the epoch after."""
-        if not self.store.n_obs:
-            warnings.warn("No cells are selected: there are no batches.", DaoWarning, stacklevel=3)
         course = self.upcoming()
         self._next = Course(course.epoch + 1)
         return course
