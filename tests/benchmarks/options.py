@@ -6,6 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from jobs import JOBS
 from peer_env import ENVIRONMENTS, OWN
 from runner import STORES
 from scenarios import SCENARIOS
@@ -40,6 +41,8 @@ def parse(description: str | None, arguments: list[str] | None = None) -> argpar
     add("--workdir", type=Path, default=Path(tempfile.gettempdir(), "dao-bench"))
     add("--out", type=Path, help="the page to write")
     add("--more", type=Path, metavar="JSONL", help="add rounds to those of an earlier run")
+    add("--anew", type=Path, metavar="JSONL", help="measure --jobs of an earlier run again")
+    add("--jobs", nargs="+", choices=[job.name for job in JOBS], default=[], metavar="JOB")
     add("--page", type=Path, metavar="JSONL", help="measure nothing, write the page of this")
     options = parser.parse_args(arguments)
     if options.quick:

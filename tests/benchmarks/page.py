@@ -118,7 +118,9 @@ def absent(results: Results, jobs: set[str]) -> str:
         for tool, reason in sorted(results.setting.missing.items())
     ]
     failed = [(job, reason) for job, reason in sorted(results.errors.items()) if job in jobs]
-    return "".join([*lines, *(f"- {job} failed: {reason}\n" for job, reason in failed)])
+    lines += [f"- {job} failed: {reason}\n" for job, reason in failed]
+    later = [(job, when) for job, when in sorted(results.anew.items()) if job in jobs]
+    return "".join([*lines, *(f"- {job} was measured later, {when}.\n" for job, when in later)])
 
 
 SECTIONS = (

@@ -45,6 +45,7 @@ class Results:
     rounds: list[Round] = field(default_factory=list)
     noise: list[dict[str, float]] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)
+    anew: dict[str, str] = field(default_factory=dict)  # job -> when, and with which commit
 
     @classmethod
     def begin(cls, file: Path, setting: Setting) -> Results:
@@ -77,6 +78,27 @@ class Results:
         if differ:
             msg = f"{file} is of another run: {', '.join(differ)} differ"
             raise ValueError(msg)
+        return results
+
+    @classmethod
+    def renew(cls, file: Path, setting: Setting, jobs: list[str]) -> Results:
+        """Read a file to measure some of its jobs anew, on the same machine with the same cells.
+
+        Raises
+        ------
+        ValueError
+            If machine or cells differ.
+        """
+        results = cls.load(file)
+        then, now = results.setting, setting
+        same = ("processor", "cores", "memory", "system")
+        if [then.machine.get(x) for x in same] != [now.machine.get(x) for x in same] or (
+            (then.cells, then.nnz, then.batch_size) != (now.cells, now.nnz, now.batch_size)
+        ):
+            msg = f"{file} is of another machine, or of other cells"
+            raise ValueError(msg)
+        when = f"{now.machine['measured']}, commit {now.machine['commit']}"
+        results._append({"anew": dict.fromkeys(jobs, when)})
         return results
 
     def copy(self, file: Path, jobs: set[str]) -> None:
@@ -114,7 +136,13 @@ class Results:
         self._take(line)
 
     def _take(self, line: dict[str, Any]) -> None:
-        if "noise" in line:
+        if "anew" in line:
+            self.anew |= line["anew"]
+            for job in line["anew"]:
+                self.errors.pop(job, None)
+                for measured in self.rounds:
+                    measured.pop(job, None)
+        elif "noise" in line:
             self.noise.append(line["noise"])
         elif "error" in line["measured"]:
             self.errors[line["job"]] = line["measured"]["error"]

@@ -5,6 +5,7 @@
     python tests/benchmarks/run.py --only csr dense      some scenarios ("peers": all readers)
     python tests/benchmarks/run.py --only fit            a model fitted to the batches of each reader
     python tests/benchmarks/run.py --more FILE.jsonl     rounds for an earlier run of the same kind
+    python tests/benchmarks/run.py --anew FILE.jsonl --jobs memory/csr   in place of what it has
     python tests/benchmarks/run.py --rebuild             write all stores anew before
     python tests/benchmarks/run.py --page FILE.jsonl     only the page, of an earlier run
 
@@ -113,9 +114,13 @@ def prepare(options: argparse.Namespace) -> tuple[Runner, Results, list[Job]]:
     )
     file = atlas / f"measurements-{datetime.now(UTC):%Y%m%dT%H%M%S}.jsonl"
     jobs = chosen(options.only, set(options.phases), set(pythons))
-    results = (
-        Results.resume(options.more, setting) if options.more else Results.begin(file, setting)
-    )
+    if options.anew:
+        jobs = [job for job in jobs if job.name in options.jobs]
+        results = Results.renew(options.anew, setting, options.jobs)
+    elif options.more:
+        results = Results.resume(options.more, setting)
+    else:
+        results = Results.begin(file, setting)
     return Runner(atlas, pythons, words, expected), results, jobs
 
 
@@ -143,7 +148,7 @@ def build(options: argparse.Namespace, runner: Runner, results: Results, jobs: l
 
 def measure(options: argparse.Namespace, runner: Runner, results: Results, jobs: list[Job]) -> None:
     """Run the jobs in turns, round after round, writing first."""
-    first = len(results.rounds)
+    first = len(results.rounds) if options.more else 0
     for phase in ("write", "stream"):
         some = [job for job in jobs if job.name.endswith("/write") == (phase == "write")]
         for number in range(first, first + options.rounds if some else 0):
@@ -192,7 +197,7 @@ def main() -> None:
             CONSOLE.print("interrupted; this is what was measured until then")
     for table in [*sheets(results), fit_sheet(results)]:
         CONSOLE.print(table.rich())
-    less = interrupted or options.page or set(options.phases) != set(PHASES)
+    less = interrupted or options.page or options.anew or set(options.phases) != set(PHASES)
     usual = (options.cells, options.genes, options.batch_size) == WHOLE
     documented = usual and not less and options.only in ([], ["fit"])
     page = options.out or (DOCS if documented else results.file.with_suffix(".md"))

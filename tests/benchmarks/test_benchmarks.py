@@ -267,6 +267,20 @@ def test_rounds_are_added_only_to_a_run_of_the_same_kind(fits):
         Results.resume(fits.file, replace(setting, machine={"cores": "4"}))
 
 
+def test_what_is_measured_anew_takes_the_place_of_what_was(results, tmp_path):
+    machine = {"cores": "2", "measured": "today", "commit": "abc"}
+    renewed = Results.renew(results.file, replace(results.setting, machine=machine), ["dao/csr"])
+    renewed.add(0, "dao/csr", measured(7.0))
+    again = Results.load(results.file)
+    assert again == renewed
+    assert again.values("dao/csr", "cells_per_s") == [7.0]
+    assert again.values("annbatch/csr", "cells_per_s") == [1e5, 1e5]
+    page.write_page(tmp_path / "page.md", again)
+    assert "- dao/csr was measured later, today, commit abc." in (tmp_path / "page.md").read_text()
+    with pytest.raises(ValueError, match="another machine"):
+        Results.renew(results.file, replace(results.setting, cells=6), ["dao/csr"])
+
+
 def test_a_fit_is_drawn_always_the_same(fits, tmp_path):
     pytest.importorskip("matplotlib")
     words = plot_fit.draw_fit(fits, tmp_path / "a")
