@@ -25,6 +25,8 @@ def check_is_hdf5(path: Path) -> None:
     dao.errors.SourceError
         Saying what it is instead, as far as that can be seen.
     """
+    with path.open("rb"):
+        pass  # else HDF5 would say of a file that may not be read that it is another
     if not path.stat().st_size:
         msg = f"{path} is empty, 0 bytes. Copy it again; a copy may have been cut short."
     elif not h5py.is_hdf5(path):
