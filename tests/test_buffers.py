@@ -192,19 +192,20 @@ def test_soak(write: Callable[..., dao.Store], make_study: Make, x_format: str) 
     A hundred of them, or as many as the minutes in ``DAO_SOAK_MINUTES`` hold (``make soak``).
     """
     minutes = float(os.environ.get("DAO_SOAK_MINUTES", "0"))
-    until = time.monotonic() + 60 * minutes
+    began = time.monotonic()
     store = write({"a": make_study(0, 3_000, 300), "b": make_study(1, 1_000, 300)})
     consumer = Consumer(sp.csr_matrix(store.to_anndata().X))
     generator = store.generator(256, x_format=x_format, transform=consumer.transform)
-    warm = (0, 0)
+    warm = None
     for epoch in itertools.count():
         consumer.fails = epoch % 3 == 1
         with contextlib.suppress(InTheMiddleError):
             consumer.consume(generator)
-        if epoch == 20:
+        passed = time.monotonic() - began
+        if warm is None and epoch >= 20 and passed >= 6 * minutes:  # a tenth of the time
             gc.collect()
             warm = resident_bytes(), open_files()
-        if epoch >= 100 and time.monotonic() > until:
+        if warm and epoch >= 100 and passed >= 60 * minutes:
             break
     gc.collect()
     assert resident_bytes() - warm[0] < 30 << 20

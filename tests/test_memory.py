@@ -71,6 +71,7 @@ def same(mine: Any, theirs: Any) -> None:
                 np.testing.assert_array_equal(getattr(a, part), getattr(b, part))
 
 
+@pytest.mark.once
 @given(data=st.data())
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
