@@ -23,7 +23,8 @@ help:
 	@echo "            options go into ARGS='...'; ARGS=--quick only shows that it runs"
 	@echo "make bench-scale  how cost grows with the number of cells, into docs/benchmarks/"
 	@echo "make bench-memory  the peak memory of writing beside what it may hold; minutes"
-	@echo "make soak   epochs that end in all ways for half an hour; memory, threads and files stay"
+	@echo "make soak   half an hour of epochs that end in all ways; memory, threads and files stay;"
+	@echo "            and a minute of eight readers beside a writer"
 	@echo "make clean  remove everything that was made here"
 
 demo: .venv/.demo
@@ -61,7 +62,8 @@ bench-memory: .venv/.dev
 	$(BIN)/python tests/benchmarks/memory.py $(ARGS)
 
 soak: .venv/.dev
-	DAO_SOAK_MINUTES=30 $(BIN)/pytest -n 2 tests/test_buffers.py -k soak
+	DAO_SOAK_MINUTES=30 $(BIN)/pytest -n 3 tests/test_buffers.py tests/test_readers_and_writer.py \
+		-k 'soak or disturbs'
 
 clean:
 	rm -rf .azurite .venv .venv313 .venv-annbatch .venv-scdataset build dist docs/_build
