@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import anndata as ad
@@ -20,6 +21,7 @@ import dao
 from dao import errors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 Make = Any
@@ -224,20 +226,25 @@ def test_failed_append_leaves_the_store(
     assert_holds(dao.load_store(path), {"a": a})
 
 
+@contextmanager
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a file system of two megabytes for a while."""
+    mount = tmp_path / "small"
+    mount.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(mount)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        yield mount
+    finally:
+        subprocess.run(["umount", str(mount)], check=False)
+
+
 @pytest.mark.parametrize("form", [np.asarray, sp.csc_matrix])
 @pytest.mark.parametrize("memory", ["2GiB", "1MB"])
 def test_full_disk(make_study: Make, tmp_path: Path, form: Any, memory: str) -> None:
     """On a full disk the error says so, and the old store is as it was."""
-    mount = tmp_path / "small"
-    mount.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(mount)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip("needs the right to mount a small file system")
-    try:
+    with small_disk(tmp_path) as mount:
         dao.write_store(mount / "s.dao", {"a": make_study(0)}, progress=False)
         before = snapshot(mount)
         big = ad.AnnData(form(np.random.default_rng(0).random((3_000, 300), np.float32)))
@@ -250,8 +257,24 @@ def test_full_disk(make_study: Make, tmp_path: Path, form: Any, memory: str) -> 
         with pytest.raises(errors.StorageError):
             dao.write_store(mount / "t.dao", {"b": big}, memory=memory, progress=False)
         assert not (mount / "t.dao").exists()
-    finally:
-        subprocess.run(["umount", str(mount)], check=False)
+
+
+def test_read_only_file_system(make_study: Make, tmp_path: Path) -> None:
+    """Every change is refused in words, and the store can be read as before."""
+    with small_disk(tmp_path) as mount:
+        path = mount / "s.dao"
+        dao.write_store(path, {"a": make_study(0)}, progress=False)
+        before = snapshot(mount)
+        subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
+        for place, mode in ((path, "append"), (path, "overwrite"), (mount / "t.dao", "create")):
+            with pytest.raises(errors.StorageError, match="read-only"):
+                dao.write_store(place, {"b": make_study(1)}, mode=mode, progress=False)
+        with pytest.raises(errors.StorageError, match="read-only"):
+            dao.load_store(path).remove("a")
+        assert snapshot(mount) == before
+        total = dao.load_store(path).to_anndata().X.sum()
+        assert total == make_study(0).X.sum()
+        assert dao.validate_store(path).ok
 
 
 SLOW_WRITE = """
