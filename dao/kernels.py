@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import njit
 
+from dao.intrinsics import lowest_bit
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -25,13 +27,6 @@ __all__ = [
     "mark",
     "take_marked",
 ]
-
-
-# Six bits of this number's product with a power of two say which power it is (Leiserson, Prokop and
-# Randall, "Using de Bruijn Sequences to Index a 1 in a Computer Word", 1998).
-_DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
-_PLACE_OF_BIT = np.empty(64, np.int64)
-_PLACE_OF_BIT[[((1 << i) * int(_DE_BRUIJN) >> 58) & 63 for i in range(64)]] = np.arange(64)
 
 
 @njit(nogil=True, cache=True)
@@ -131,12 +126,11 @@ def take_marked(
         word = words[w]
         words[w] = 0
         while word:
-            lowest = word & (~word + np.uint64(1))
-            at = (w << 6) + _PLACE_OF_BIT[(lowest * _DE_BRUIJN) >> np.uint64(58)]
+            at = (w << 6) + np.int64(lowest_bit(word))
             out_values[out] = held[at]
             out_indices[out] = at
             out += 1
-            word ^= lowest
+            word &= word - np.uint64(1)
     return out
 
 

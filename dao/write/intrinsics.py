@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-__all__ = ["copy16", "copy32", "lowest_bit"]
+__all__ = ["copy16", "copy32"]
 
 
 def _copy(width: int) -> Any:
@@ -32,14 +32,3 @@ def _copy(width: int) -> Any:
 # ``copy16(target, t, source, s)`` copies 16 bytes between arrays of bytes, whether they are there
 # or not: who calls it checks that both arrays reach that far.
 copy16, copy32 = _copy(16), _copy(32)
-
-
-def _lowest(_typing: Any, word: Any) -> Any:
-    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
-
-    return types.uint64(word), codegen
-
-
-# ``lowest_bit(word)`` is the place of the lowest bit that is set; the word must not be 0.
-lowest_bit: Any = intrinsic(_lowest)

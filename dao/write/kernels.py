@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import njit
 
-from dao.write.intrinsics import lowest_bit
+from dao.intrinsics import lowest_bit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
