@@ -58,8 +58,10 @@ def begin_final(
     """
     if not isinstance(reader, FusedReader) or not requests:
         return None
+    if not (how.dense or _shows_all(reader, matrix, how, requests)):
+        return None
     found = reader.row_lengths(matrix, requests)
-    if found is None or not (how.dense or _shows_all(reader, matrix, how, requests)):
+    if found is None:
         return None
     lengths = np.empty(len(order), np.int64)
     lengths[order] = np.concatenate(found)
@@ -71,8 +73,8 @@ def begin_final(
 
 def _shows_all(reader: Any, matrix: str, how: MatrixSpec, requests: Requests) -> bool:
     manifest = reader.manifest()
-    infos = [manifest.datasets[manifest.ordinals[name]] for name, _ in requests]
-    return all(how.columns.is_identity(info.matrices[matrix].shape[1]) for info in infos)
+    infos = [manifest.dataset(name).matrices[matrix] for name, _ in requests]
+    return all(how.columns.is_identity(info.shape[1]) for info in infos)
 
 
 def _csr(

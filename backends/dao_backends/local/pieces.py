@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dao.ranges import ranges
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -82,8 +84,7 @@ def cut_ranges(
     first = starts // chunk
     n_chunks = np.where(stops > starts, (stops - 1) // chunk - first + 1, 0)
     owner = np.repeat(np.arange(len(starts)), n_chunks)
-    before = np.cumsum(n_chunks) - n_chunks
-    chunks = first[owner] + np.arange(len(owner)) - before[owner]
+    chunks = ranges(first, n_chunks)
     edges = chunks * chunk
     begins = np.maximum(starts[owner] - edges, 0)
     counts = np.minimum(stops[owner] - edges, chunk) - begins
