@@ -63,8 +63,12 @@ class ColumnMap:
 
         In the smallest dtype, so that as much of it as can be stays in the fastest cache.
         """
+        known = self._narrow_places.get(n_stored)
+        if known is not None:
+            return known
         place = self.place(n_stored)
-        return np.where(place < 0, self.n_vars, place).astype(np.min_scalar_type(self.n_vars))
+        narrow = np.where(place < 0, self.n_vars, place).astype(np.min_scalar_type(self.n_vars))
+        return self._narrow_places.setdefault(n_stored, narrow)
 
     @cached_property
     def chosen(self) -> ColumnMap:
@@ -73,6 +77,10 @@ class ColumnMap:
 
     @cached_property
     def _places(self) -> dict[int, NDArray[np.int32]]:
+        return {}
+
+    @cached_property
+    def _narrow_places(self) -> dict[int, NDArray[Any]]:
         return {}
 
     def within(self, n_stored: int) -> NDArray[np.int32]:
