@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import warnings
 
-from dao.errors import DaoWarning
+from dao.warn import warn
 
 __all__ = ["Forked"]
 
@@ -28,7 +27,7 @@ class Forked:
             return
         cls._said |= {consequence}
         advice = "Start workers afresh instead: DataLoader(..., multiprocessing_context='spawn')."
-        warnings.warn(f"{consequence} {advice}", DaoWarning, stacklevel=3)
+        warn(f"{consequence} {advice}")
 
 
 os.register_at_fork(after_in_child=Forked.begin)

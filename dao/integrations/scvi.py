@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from dao.backend import missing_extra
-from dao.errors import ArgumentError, DaoWarning
+from dao.errors import ArgumentError
+from dao.warn import warn
 
 try:
     import scvi
@@ -221,4 +221,4 @@ def _check_counts(store: Store, layer: str | None) -> None:
         # Whole numbers are stored as such, whatever their type was in the source.
         if info.dtype.kind == "f" or info.minimum < 0:
             msg = f"{where} of dataset {dataset!r} holds values that are no counts."
-            warnings.warn(msg, DaoWarning, stacklevel=3)
+            warn(msg)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dao.errors import ArgumentError, StoreChangedError
 from dao.format.names import check_dataset_id
+from dao.warn import once
 from dao.write.change import check_same, check_there, in_order, without
 from dao.write.commit import commit, write_lock
 from dao.write.generation import write_generation
@@ -39,6 +40,7 @@ class _New:
     is_merged: bool
 
 
+@once()
 def compact_datasets(
     root: Path,
     store: Store,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import uuid
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from dao.errors import DaoWarning
 from dao.format.manifest import FeatureSpaceInfo, FileInfo, Manifest
 from dao.format.names import organism_slug
 from dao.provenance import created_by, now, record_of
+from dao.warn import warn
 from dao.write.dataset import Assignment, Written, write_dataset
 from dao.write.matrices import Workshop
 from dao.write.tables import write_table
@@ -48,7 +47,7 @@ def write_generation(
     for written in _write_datasets(plan, report, client):
         datasets.append(written.info)
         if written.warning:
-            warnings.warn(written.warning, DaoWarning, stacklevel=2)
+            warn(written.warning)
     created = now()
     action = job.mode if before else "create"
     record = record_of(job.generation, created, action, (s.id for s in plan.studies))

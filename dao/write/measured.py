@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from dao.errors import DaoWarning
 from dao.format.manifest import MatchingInfo
+from dao.warn import warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +75,7 @@ def warn_of_gaps(
         own = source.ids.dropna().unique()
         alone = not own.isin(others).any() and all(shared[i] == 1 for i in own)
         if len(own) and alone and (len(sources) > 1 or len(others)):
-            _warn(
+            warn(
                 f"Dataset {source.dataset!r} has no feature in common with the others (organism: "
                 f"{organism}): it has {', '.join(map(repr, source.names[:2]))}. Do they use "
                 "different ids? Name the right column of var with feature_key=, or match by "
@@ -85,7 +84,7 @@ def warn_of_gaps(
         several = dropped_table(source, space).query("reason == 'ambiguous'")
         if len(several):
             name, candidates = several.iloc[0][["name", "candidates"]]
-            _warn(
+            warn(
                 f"{source.dataset!r} has names that stand for several features, and are left out "
                 f"({len(several)}): {name!r} for {candidates.replace('|', ', ')}. Decide with "
                 f"dao.Features(..., aliases={{{name!r}: ...}})."
@@ -98,10 +97,6 @@ def _reasons(
     how = source.matching.how.copy()
     how[(source.targets(space) < 0) & (how != "ambiguous")] = "unknown"
     return how
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, DaoWarning, stacklevel=2)
 
 
 def _storable(table: pd.DataFrame) -> pd.DataFrame:

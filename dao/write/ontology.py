@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from dao.backend import missing_extra
-from dao.errors import ArgumentError, DaoWarning, SourceError
+from dao.errors import ArgumentError, SourceError
 from dao.format.manifest import OntologyInfo
 from dao.format.names import organism_slug
 from dao.ontology import Ontology
+from dao.warn import warn
 from dao.write.change import check_same, next_generation
 from dao.write.commit import commit, write_lock
 from dao.write.tables import write_table
@@ -132,4 +132,4 @@ def _check_overlap(ontology: Ontology, column: str, known: Sequence[Any]) -> Non
         f"{len(strangers)} of {len(known)} values of {column!r} are no terms of {ontology.source}, "
         f"so they lie in no branch: {shown}."
     )
-    warnings.warn(msg, DaoWarning, stacklevel=5)
+    warn(msg)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from dao.errors import (
     ArgumentError,
-    DaoWarning,
     ObsTypeError,
     UnknownColumnError,
     UnknownValueError,
     near_matches,
 )
 from dao.format.obs_schema import RESERVED_COLUMNS
+from dao.warn import warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -128,16 +127,14 @@ def _check_keys(
         # A map for many studies has values that one of them lacks; a typing error comes close.
         if near.startswith(" Did you mean"):
             msg = f"{source.label}: no cell has {column.name} = {value!r} (obs=).{near}"
-            warnings.warn(msg, DaoWarning, stacklevel=2)
+            warn(msg)
 
 
 def _without_reserved(source: Source, name: str) -> str:
     if name not in RESERVED_COLUMNS:
         return name
     other = f"{name.lstrip('_')}_original"
-    warnings.warn(
-        f"obs column {name!r} of {source.label} is stored as {other!r}: dao fills {name!r} itself.",
-        DaoWarning,
-        stacklevel=2,
+    warn(
+        f"obs column {name!r} of {source.label} is stored as {other!r}: dao fills {name!r} itself."
     )
     return other

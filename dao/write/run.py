@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dao.directory import StoreDirectory
 from dao.errors import ArgumentError, SourceError, StoreNotFoundError
 from dao.format.manifest import MANIFEST_NAME
+from dao.warn import once
 from dao.write.change import check_there, in_order, without
 from dao.write.commit import check_target, commit, garbage, remove_all, write_lock
 from dao.write.generation import write_generation
@@ -40,6 +41,7 @@ def _storable_text() -> Iterator[None]:
 
 
 @_storable_text()
+@once()
 def write_sources(
     job: Job, sources: Sequence[Source], features: Any, *, progress: bool, client: Any = None
 ) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from dao.errors import DaoWarning
+from dao.warn import warn
 
 __all__ = ["convert_uns", "uns_to_json"]
 
@@ -21,7 +20,7 @@ def uns_to_json(uns: Mapping[str, Any], label: str) -> dict[str, Any]:
     """
     converted, warning = convert_uns(uns, label)
     if warning:
-        warnings.warn(warning, DaoWarning, stacklevel=2)
+        warn(warning)
     return converted
 
 

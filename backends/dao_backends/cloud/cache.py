@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dao.errors import DaoWarning
+from dao.warn import warn
 from dao_backends.cloud.room import Room
 from dao_backends.cloud.shard_file import ShardFile
 
@@ -67,11 +66,9 @@ class Cache:
         if self._room is None and self._size == 0:
             return
         self._room, self._size = None, 0
-        warnings.warn(
+        warn(
             f"The cache {self._folder} cannot be used ({error.strerror}): what is read is not "
-            "kept. Choose another cache_dir=, or a smaller cache_size=.",
-            DaoWarning,
-            stacklevel=2,
+            "kept. Choose another cache_dir=, or a smaller cache_size=."
         )
 
     def open(self, name: str, size: int, n_chunks: int) -> ShardFile:
