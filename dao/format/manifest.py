@@ -31,6 +31,7 @@ __all__ = [
     "MatrixInfo",
     "ObsInfo",
     "OntologyInfo",
+    "OriginInfo",
 ]
 
 FORMAT_VERSION = 1
@@ -192,11 +193,30 @@ class MatchingInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class OriginInfo:
+    """Where some cells of a dataset were before they were merged, or copied from another store.
+
+    Attributes
+    ----------
+    id
+        The dataset that they were in at first.
+    first, rows
+        Source rows ``first`` to ``first + rows`` of the dataset are the source rows 0 to ``rows``
+        of that one.
+    """
+
+    id: str
+    first: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetInfo:
     """One study of the store; ``path`` is its folder, relative to the store.
 
     ``matching`` and ``dropped`` (the table of columns that were left out) are None where the
-    store does not say. ``groups`` are the metadata of Zarr groups inside of its folder.
+    store does not say. ``groups`` are the metadata of Zarr groups inside of its folder. ``origins``
+    are by ascending source rows; there are none where all cells have always been in this dataset.
     """
 
     id: str
@@ -215,6 +235,7 @@ class DatasetInfo:
     matching: MatchingInfo | None = None
     dropped: FileInfo | None = None
     groups: tuple[FileInfo, ...] = ()
+    origins: tuple[OriginInfo, ...] = ()
 
     @property
     def files(self) -> tuple[FileInfo, ...]:

@@ -14,7 +14,7 @@ from dao.format.names import is_safe_path
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_LARGEST = 1 << 62
+LARGEST = 1 << 62
 
 
 @dataclass(slots=True)
@@ -164,7 +164,7 @@ class Reader:
 
     def _size(self, value: object, key: str, minimum: int) -> int:
         ok = isinstance(value, int) and not isinstance(value, bool)
-        ok = ok and minimum <= int(str(value)) <= _LARGEST
+        ok = ok and minimum <= int(str(value)) <= LARGEST
         self.check(ok, key, f"{value!r} is not a whole number of at least {minimum}")
         return int(str(value)) if ok else minimum
 

@@ -23,9 +23,10 @@ from dao.format.manifest import (
     MatrixInfo,
     ObsInfo,
     OntologyInfo,
+    OriginInfo,
 )
 from dao.format.names import check_dataset_id, is_safe_path
-from dao.format.parse import Problems, Reader, check_version
+from dao.format.parse import LARGEST, Problems, Reader, check_version
 from dao.format.plausible import check_sizes
 from dao.format.unknown import unknown_fields
 
@@ -97,7 +98,23 @@ def _dataset(r: Reader) -> DatasetInfo:
         matching=_matching(r.child("matching")) if r.has("matching") else None,
         dropped=_file(r.child("dropped")) if r.has("dropped") else None,
         groups=tuple(map(_file, r.children("groups"))) if "groups" in r.content else (),
+        origins=_origins(r) if r.has("origins") else (),
     )
+
+
+def _origins(r: Reader) -> tuple[OriginInfo, ...]:
+    found, stop = [], 0
+    for item in r.children("origins"):
+        origin = OriginInfo(item.text("id"), item.size("first"), item.size("rows", 1))
+        try:
+            check_dataset_id(origin.id)
+        except DatasetIdError as error:
+            item.check(False, "id", str(error))
+        item.check(origin.first >= stop, "first", f"must be at least {stop}, after those before")
+        stop = origin.first + origin.rows
+        item.check(stop <= LARGEST, "rows", "end beyond all numbers")
+        found.append(origin)
+    return tuple(found)
 
 
 def _matching(r: Reader) -> MatchingInfo:

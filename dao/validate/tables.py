@@ -9,6 +9,7 @@ import numpy as np
 
 from dao.errors import CorruptStoreError
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
+from dao.format.origins import origins_in
 from dao.inside import check_inside
 
 if TYPE_CHECKING:
@@ -76,7 +77,13 @@ def _check_obs(table: Any, dataset: DatasetInfo) -> str | None:
     if set(table.column_names) != wanted:
         return "has other columns than the manifest says"
     rows = np.asarray(table[SOURCE_ROW_COLUMN])
-    return None if len(np.unique(rows)) == len(rows) else "repeats a source row"
+    if len(np.unique(rows)) != len(rows):
+        return "repeats a source row"
+    try:
+        origins_in(dataset, rows)
+    except CorruptStoreError:
+        return "has a source row that lies in none of the origins of the dataset"
+    return None
 
 
 def _check_measured(table: Any, dataset: DatasetInfo, n_vars: int) -> str | None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from dao.format.manifest import FileInfo, MatrixInfo
+    from dao.format.manifest import FileInfo, MatrixInfo, OriginInfo
     from dao.write.inspect import Study
     from dao.write.job import Job
     from dao.write.matrices import Workshop
@@ -77,6 +77,8 @@ class Beside:
         Whether its rows are in a random order.
     warning
         What the user is to be told.
+    origins
+        Which datasets its cells were in at first; none if always in this one.
     """
 
     group: FileInfo
@@ -84,6 +86,7 @@ class Beside:
     uns: FileInfo
     shuffled: bool
     warning: str | None
+    origins: tuple[OriginInfo, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,7 @@ def write_beside(
         uns=write_text(root, f"{path}/uns.json", json.dumps(uns, ensure_ascii=False)),
         shuffled=assignment.job.shuffle or (origin is not None and origin.shuffled),
         warning=warning,
+        origins=() if origin is None else origin.origins(study.id),
     )
 
 
@@ -237,6 +241,7 @@ def describe(
             cluster_by=job.cluster_by,
             matching=tables.matching,
             dropped=tables.dropped,
+            origins=beside.origins,
         ),
         beside.warning,
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from dao.format.manifest import DatasetInfo, MatchingInfo
+    from dao.format.manifest import DatasetInfo, MatchingInfo, OriginInfo
     from dao.store import Store
     from dao.write.source import Source
 
@@ -82,6 +82,8 @@ class Origin:
         Whether they are in a random order.
     matched
         How the features were matched at first, where they go to the same places again.
+    datasets
+        Which datasets they were in at first, by source rows.
     """
 
     order: NDArray[Any] | None
@@ -90,6 +92,12 @@ class Origin:
     annotation: pd.DataFrame
     shuffled: bool
     matched: Matched | None = None
+    datasets: tuple[OriginInfo, ...] = ()
+
+    def origins(self, dataset: str) -> tuple[OriginInfo, ...]:
+        """Return what the manifest records of them as a dataset of this id."""
+        always_there = [(o.id, o.first) for o in self.datasets] == [(dataset, 0)]
+        return () if always_there else self.datasets
 
 
 def each_dataset(source: Source, store: Store) -> list[Source]:

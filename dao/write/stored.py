@@ -9,6 +9,7 @@ import pandas as pd
 
 from dao.column import from_arrow
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
+from dao.format.origins import joined_origins
 from dao.write.portion import Matched, Origin
 from dao.write.stored_matrix import measured_columns
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from dao.format.manifest import ColumnInfo
+    from dao.format.manifest import ColumnInfo, DatasetInfo, OriginInfo
     from dao.write.portion import Portion
 
 __all__ = ["origin_of", "stored_obs", "stored_uns", "stored_var"]
@@ -66,13 +67,15 @@ def origin_of(portion: Portion) -> Origin:
     """Return what else is known of the cells."""
     store, first = portion.store, portion.datasets[0]
     matrices = [n for n in first.matrices if all(n in d.matrices for d in portion.datasets)]
+    source_rows, origins = _source_rows(portion)
     return Origin(
         portion.order,
-        _source_rows(portion),
+        source_rows,
         tuple(n for n in matrices if n != "X"),
         store.var.loc[stored_var(portion).index],
         len(portion.datasets) == 1 and portion.order is None and first.shuffled,
         _matched(portion) if portion.is_again else None,
+        origins,
     )
 
 
@@ -84,20 +87,32 @@ def _matched(portion: Portion) -> Matched:
     return Matched(measured, reader.table(dataset.dropped.path).to_pandas(), dataset.matching)
 
 
-def _source_rows(portion: Portion) -> NDArray[np.int64]:
-    """Return the rows in the first sources; of several, as if these lay one after another."""
-    found, first = [np.empty(0, np.int64)], 0
-    for table in _tables(portion, [SOURCE_ROW_COLUMN]):
+def _source_rows(portion: Portion) -> tuple[NDArray[np.int64], tuple[OriginInfo, ...]]:
+    """Return the rows in the first sources, and whose they are.
+
+    Those of several datasets are counted as if their sources lay one after another.
+    """
+    found, first, counted = [np.empty(0, np.int64)], 0, []
+    for dataset, table in zip(
+        _ordered(portion), _tables(portion, [SOURCE_ROW_COLUMN]), strict=True
+    ):
         rows = table[SOURCE_ROW_COLUMN].to_numpy()
         found.append(rows + first)
-        first += int(rows.max(initial=-1)) + 1
-    return np.concatenate(found)
+        n_rows = int(rows.max(initial=-1)) + 1
+        counted.append((dataset, n_rows))
+        first += n_rows
+    return np.concatenate(found), joined_origins(counted)
+
+
+def _ordered(portion: Portion) -> list[DatasetInfo]:
+    """Return the datasets in store order."""
+    return sorted(portion.datasets, key=lambda d: portion.store.manifest.ordinals[d.id])
 
 
 def _tables(portion: Portion, names: list[str]) -> list[pa.Table]:
     """Return obs columns of the cells of each dataset, as they are stored."""
     store, tables = portion.store, []
-    for dataset in sorted(portion.datasets, key=lambda d: store.manifest.ordinals[d.id]):
+    for dataset in _ordered(portion):
         table = store.reader.table(dataset.obs.file.path, names)
         rows = store.selection.chosen[store.manifest.ordinals[dataset.id]]
         tables.append(table if rows is None else table.take(rows))

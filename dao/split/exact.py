@@ -1,4 +1,4 @@
-"""Split: disjoint parts of a selection, the same for ever."""
+"""Exact splits: parts of the sizes asked for, which depend on the whole selection."""
 
 from __future__ import annotations
 
@@ -6,58 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dao.batches.rows import rows_of
 from dao.errors import ArgumentError
 from dao.samplers.deal import deal
 from dao.samplers.rng import permutation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from numpy.typing import NDArray
 
     from dao.samplers import Labels
-    from dao.store import Store
 
-__all__ = ["check_fractions", "split", "split_groups", "split_rows"]
-
-
-def split(
-    store: Store,
-    fractions: Mapping[str, float],
-    *,
-    group_by: str | Sequence[str] | None,
-    stratify_by: str | Sequence[str] | None,
-    seed: int,
-) -> dict[str, Store]:
-    """Return the parts; see `dao.Store.split` for the arguments."""
-    numbers = check_fractions(fractions)
-    rows = rows_of(store, None)
-    strata = None if stratify_by is None else rows.labels(stratify_by).codes
-    if group_by is None:
-        part = split_rows(store.n_obs, numbers, strata, seed)
-    else:
-        part = split_groups(rows.labels(group_by), numbers, strata, seed)
-    return {name: store.keep(part == i) for i, name in enumerate(fractions)}
-
-
-def check_fractions(fractions: Mapping[str, float]) -> NDArray[np.float64]:
-    """Return the fractions as numbers.
-
-    Raises
-    ------
-    dao.errors.ArgumentError
-        If they are no fractions, or do not add up to 1.
-    """
-    if not fractions:
-        msg = "Give the fraction of each part, as in {'train': 0.8, 'val': 0.2}."
-        raise ArgumentError(msg)
-    numbers = np.array([float(f) for f in fractions.values()], np.float64)
-    if not ((numbers > 0) & (numbers <= 1)).all() or abs(numbers.sum() - 1) > 1e-6:
-        shown = " + ".join(f"{f:g}" for f in fractions.values())
-        msg = f"Fractions lie above 0 and add up to 1, unlike {shown} = {numbers.sum():g}."
-        raise ArgumentError(msg)
-    return numbers
+__all__ = ["split_groups", "split_rows"]
 
 
 def split_rows(
@@ -109,7 +67,7 @@ def split_groups(
         range(n_groups, 0, -1), permutation(n_groups, seed, "split").tolist(), strict=True
     ):
         allowed = sorted(empty) if n_left <= len(empty) else range(len(fractions))
-        # How much closer the part comes to what it shall have, over all strata.
+        # How much closer the part comes to its fraction, over all strata.
         gains = [float((wanted[p] * table[group]).sum()) for p in allowed]
         part = list(allowed)[int(np.argmax(gains))]
         wanted[part] -= table[group]
