@@ -1,10 +1,13 @@
-"""Splits: disjoint, complete, of the sizes asked for, the same for ever."""
+"""Exact splits: disjoint, complete, of the sizes asked for, as in version 0.1."""
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -79,28 +82,29 @@ def test_groups_stay_whole(sizes: list[int], shares: list[int], seed: int) -> No
 
 def test_parts_of_a_store(store: dao.Store) -> None:
     """Stores whose cells are disjoint and complete, and which can be split again."""
-    parts = store.split(THREE)
+    parts = store.split(THREE, method="exact")
     assert list(parts) == list(THREE)
     assert [p.n_obs for p in parts.values()] == [320, 40, 40]
     names = [list(p.obs.index) for p in parts.values()]
     assert sorted(n for part in names for n in part) == sorted(store.obs.index)
-    halves = parts["train"].split({"left": 0.5, "right": 0.5}, seed=3)
+    halves = parts["train"].split({"left": 0.5, "right": 0.5}, seed=3, method="exact")
     assert sorted([*halves["left"].obs.index, *halves["right"].obs.index]) == sorted(names[0])
-    again = store.split(THREE)
+    again = store.split(THREE, method="exact")
     assert all(list(again[k].obs.index) == list(parts[k].obs.index) for k in THREE)
-    other = store.split(THREE, seed=1)
+    other = store.split(THREE, seed=1, method="exact")
     assert list(other["val"].obs.index) != list(parts["val"].obs.index)
 
 
 def test_held_out_groups(store: dao.Store) -> None:
     """Donors are not shared; a study as a whole can be held out; strata go along."""
-    parts = store.split({"train": 0.6, "test": 0.4}, group_by="donor_id")
+    exact = partial(store.split, method="exact")
+    parts = exact({"train": 0.6, "test": 0.4}, group_by="donor_id")
     donors = [set(p.obs["donor_id"]) for p in parts.values()]
     assert not donors[0] & donors[1]
     assert donors[0] | donors[1] == set(store.obs["donor_id"])
-    parts = store.split({"train": 0.5, "test": 0.5}, group_by="dataset")
+    parts = exact({"train": 0.5, "test": 0.5}, group_by="dataset")
     assert sorted(p.datasets for p in parts.values()) == [["a"], ["b"]]
-    parts = store.split(
+    parts = exact(
         {"train": 0.5, "test": 0.5}, group_by="donor_id", stratify_by=["dataset", "cell_type"]
     )
     assert all(p.datasets == ["a", "b"] for p in parts.values())
@@ -108,7 +112,8 @@ def test_held_out_groups(store: dao.Store) -> None:
 
 def test_strata(store: dao.Store) -> None:
     """Each part has its fraction of every value, missing ones included."""
-    parts = store.split({"train": 0.75, "test": 0.25}, stratify_by="cell_type", seed=2)
+    halves = {"train": 0.75, "test": 0.25}
+    parts = store.split(halves, stratify_by="cell_type", seed=2, method="exact")
     whole = store.obs["cell_type"].value_counts()
     own = parts["test"].obs["cell_type"].value_counts()
     assert (abs(own - whole / 4) <= 2).all()
@@ -129,7 +134,30 @@ def test_what_cannot_be(
 ) -> None:
     """Said before anything is done."""
     with pytest.raises(errors.DaoError, match=match):
-        store.split(fractions, **arguments)
+        store.split(fractions, **arguments, method="exact")
+
+
+def test_repeats_stay_in_one_part(store: dao.Store) -> None:
+    """Parts are disjoint as sets of cells; without repeats nothing differs from version 0.1."""
+    which = np.random.default_rng(0).integers(0, 400, 900)
+    taken = store.take(which)
+    for arguments in ({}, {"stratify_by": "cell_type"}, {"group_by": "donor_id"}):
+        parts = taken.split(THREE, method="exact", **arguments)
+        held = [part.obs.index for part in parts.values()]
+        assert not any(set(a) & set(b) for a, b in combinations(held, 2))
+        joined = pd.Index(np.concatenate(held)).value_counts().sort_index()
+        pd.testing.assert_series_equal(joined, taken.obs.index.value_counts().sort_index())
+    order = np.random.default_rng(1).permutation(400)
+    parts = store.take(order).split(THREE, method="exact", seed=4)
+    expected = split_rows(400, check_fractions(THREE), None, 4)
+    for i, part in enumerate(parts.values()):
+        assert part.obs.index.tolist() == store.obs.index[order[expected == i]].tolist()
+
+
+def test_a_part_of_no_cells_is_named(store: dao.Store) -> None:
+    """Three cells do not fill a part of a tenth."""
+    with pytest.warns(errors.DaoWarning, match="'test' is empty"):
+        assert store.head(3).split(THREE, method="exact")["test"].n_obs == 0
 
 
 def test_fixed_for_ever() -> None:

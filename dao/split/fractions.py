@@ -14,7 +14,14 @@ from dao.errors import ArgumentError, near_matches
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["METHODS", "check_fractions", "check_method", "check_seed", "refuse_unknown"]
+__all__ = [
+    "METHODS",
+    "check_fractions",
+    "check_method",
+    "check_seed",
+    "named_fractions",
+    "refuse_unknown",
+]
 
 METHODS = ("hash", "exact")
 _TOLERANCE = 1e-6  # fractions that are written as decimals rarely add up to 1 exactly
@@ -31,7 +38,12 @@ _HABITS = {
 
 
 def check_fractions(fractions: Any) -> NDArray[np.float64]:
-    """Return the fractions of the parts, in the order given.
+    """Return the fractions of the parts, in the order given; see `named_fractions`."""
+    return named_fractions(fractions)[1]
+
+
+def named_fractions(fractions: Any) -> tuple[list[Any], NDArray[np.float64]]:
+    """Return the names of the parts and their fractions, in the order given.
 
     Raises
     ------
@@ -40,20 +52,20 @@ def check_fractions(fractions: Any) -> NDArray[np.float64]:
     """
     if not (isinstance(fractions, Mapping) or hasattr(fractions, "keys")):
         raise ArgumentError(_not_a_dict(fractions))
-    values = list(dict(fractions).values())
-    if not values:
+    given = dict(fractions)
+    if not given:
         msg = f"Give the fraction of each part, as in {_EXAMPLE}."
         raise ArgumentError(msg)
-    numbers = np.array([_number(name, dict(fractions)[name]) for name in fractions.keys()])  # noqa: SIM118
-    total = float(numbers.sum())
-    if not (numbers > 0).all() or not abs(total - 1) <= _TOLERANCE:
-        shown = " + ".join(f"{f:g}" for f in numbers)
+    values = [_number(name, value) for name, value in given.items()]
+    total = sum(values)
+    if not all(value > 0 for value in values) or not abs(total - 1) <= _TOLERANCE:
+        shown = " + ".join(f"{f:g}" for f in values)
         msg = f"Fractions lie above 0 and add up to 1, unlike {shown} = {total:g}."
-        if (numbers > 0).all() and total >= 2 and np.isfinite(total):
-            scaled = {str(n): round(f / total, 6) for n, f in zip(fractions, numbers, strict=True)}
+        if all(value > 0 for value in values) and 2 <= total < float("inf"):
+            scaled = {n: round(f / total, 6) for n, f in zip(given, values, strict=True)}
             msg += f" As fractions of the cells these numbers are {scaled}."
         raise ArgumentError(msg)
-    return numbers
+    return list(given), np.array(values)
 
 
 def check_seed(seed: Any) -> int:

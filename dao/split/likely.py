@@ -82,7 +82,7 @@ def warn_of_strata(
     lacking = (table == 0) & (fractions[:, None] * table.sum(axis=0) >= 1)
     if not lacking.any():
         return
-    largest = np.argmax(np.where(lacking.any(axis=0), table.sum(axis=0), -1))
+    largest = int(np.argmax(np.where(lacking.any(axis=0), table.sum(axis=0), -1)))
     where = names[int(np.argmax(lacking[:, largest]))]
     warn(
         f"{int(lacking.any(axis=0).sum()):,} of {n_labels:,} values of stratify_by= are not in "

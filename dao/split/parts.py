@@ -12,7 +12,7 @@ from dao.errors import ArgumentError
 from dao.selection import Selection
 from dao.split.cells import numbers_of_cells, original_datasets, unrecorded_merges
 from dao.split.exact import split_groups, split_rows
-from dao.split.fractions import check_fractions, check_method, check_seed
+from dao.split.fractions import check_method, check_seed, named_fractions
 from dao.split.hashed import group_numbers, parts_of
 from dao.split.likely import check_likely, check_not_empty, warn_of_strata
 from dao.split.values import grouped
@@ -38,8 +38,8 @@ def split(
     method: str,
 ) -> dict[str, Store]:
     """Return the parts; see `dao.Store.split` for the arguments."""
-    numbers, seed = check_fractions(fractions), check_seed(seed)
-    names = list(dict(fractions or {}))
+    names, numbers = named_fractions(fractions)
+    seed = check_seed(seed)
     groups, strata = _columns("group_by", group_by), _columns("stratify_by", stratify_by)
     if not store.n_obs:
         msg = "No cells are selected, so there is nothing to split."

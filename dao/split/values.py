@@ -62,11 +62,10 @@ def _joined(values: Sequence[bytes]) -> bytes:
 
 def _coded(column: Column) -> tuple[NDArray[np.int64], list[bytes]]:
     """Return codes from 0 to below the number of values that occur, and these values."""
-    if column.categories is None:
+    codes, values = column.values, column.categories
+    if values is None:
         codes, values = pd.factorize(column.values)
         codes = np.where(column.missing, -1, codes)
-    else:
-        codes, values = column.values, column.categories
     found, used = pd.factorize(codes)
     return found, [_MISSING if i < 0 else canonical(values[i]) for i in used.tolist()]
 
@@ -91,14 +90,14 @@ def _number(value: Any) -> str | None:
 
 def _moment(value: Any) -> str | None:
     moment = pd.Timestamp(value)
-    if moment is pd.NaT:
+    if pd.isna(moment):
         return None
     return (moment if moment.tzinfo is None else moment.tz_convert("UTC")).isoformat()
 
 
 def _duration(value: Any) -> str | None:
     duration = pd.Timedelta(value)
-    return None if duration is pd.NaT else duration.isoformat()
+    return None if pd.isna(duration) else duration.isoformat()
 
 
 # The first that fits: booleans are integers to Python, durations are to NumPy, NaT is a time.
