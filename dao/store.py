@@ -400,7 +400,7 @@ class Store(View):
         --------
         >>> parts = store.split({"train": 0.8, "test": 0.2})
         >>> parts["train"].n_obs, parts["test"].n_obs
-        (320, 80)
+        (322, 78)
         >>> parts = store.split(
         ...     {"train": 0.8, "test": 0.2}, stratify_by="cell_type", method="exact"
         ... )

@@ -65,7 +65,7 @@ def task(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if store.n_vars > 2_000:
         variance = np.asarray(store.to_anndata().to_df().var()).argsort()
         store = store.select_features(store.var_names[np.sort(variance[-500:])])
-    parts = store.split({"train": 0.7, "test": 0.3}, stratify_by=label, seed=1)
+    parts = store.split({"train": 0.7, "test": 0.3}, stratify_by=label, seed=1, method="exact")
     are_counts = request.param == "scp1884_gut"
     (x, y), (other, expected) = (arrays(parts[n], label, are_counts) for n in ("train", "test"))
     steps: list[Any] = []
