@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dao.errors import SourceError
+from dao.write.frames import table_values
 from dao.write.hdf5 import chunked_elements
 from dao.write.rows import Rows, rows_of_dense
 from dao.write.workers import Scratch
@@ -179,18 +180,40 @@ def dense_matrix(array: Any, where: str, columns: tuple[str, ...] | None = None)
 
 
 def memory_matrix(value: Any, where: str) -> SourceMatrix:
-    """Return a matrix in memory: scipy sparse (any format), ndarray or DataFrame."""
+    """Return a matrix in memory: scipy sparse (any format), ndarray or DataFrame.
+
+    Raises
+    ------
+    dao.errors.SourceError
+        If it is not a matrix of numbers, or some of its values are masked.
+    """
     if hasattr(value, "columns") and hasattr(value, "to_numpy"):
-        return dense_matrix(value.to_numpy(), where, tuple(str(c) for c in value.columns))
+        return dense_matrix(table_values(value, where), where, tuple(str(c) for c in value.columns))
     if sp.issparse(value):
         sparse: Any = value
         matrix = sparse if sparse.format in {"csr", "csc"} else sparse.tocsr()
         parts = {"data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr}
         return compressed_matrix(parts, matrix.shape, matrix.format, where)
-    if value is None or not hasattr(value, "shape"):
-        msg = f"{where} is {type(value).__name__}, not a matrix."
+    if isinstance(value, np.ma.MaskedArray):
+        if np.ma.is_masked(value):
+            msg = (
+                f"{where} is a masked array, and {value.size - value.count():,} of its values "
+                "are masked. Say what they are: pass matrix.filled(0), or filled(numpy.nan)."
+            )
+            raise SourceError(msg)
+        value = value.data
+    try:
+        array = np.asarray(value)
+    except Exception as error:  # of a library that holds it elsewhere, as on a GPU
+        msg = f"{where} is {type(value).__name__}, which NumPy cannot read: {error}."
+        raise SourceError(msg) from error
+    if not array.ndim or not hasattr(value, "shape"):
+        msg = (
+            f"{where} is {type(value).__name__}, not a matrix. Pass a NumPy array, a scipy sparse "
+            "matrix or a DataFrame of numbers."
+        )
         raise SourceError(msg)
-    return dense_matrix(np.asarray(value), where)
+    return dense_matrix(array, where)
 
 
 def check_dtype(dtype: Any, where: str) -> np.dtype[Any]:
@@ -203,9 +226,19 @@ def check_dtype(dtype: Any, where: str) -> np.dtype[Any]:
     """
     known: np.dtype[Any] = np.dtype(dtype)
     if known.kind not in "biuf" or known.itemsize > 8:
-        msg = f"{where} holds {known}, which is no number that dao can store."
+        msg = (
+            f"{where} holds {known}; dao stores bool, integers and floats of up to 64 bits. "
+            f"Convert it first{_CONVERSIONS.get(known.kind, '')}."
+        )
         raise SourceError(msg)
     return known.newbyteorder("=")
+
+
+_CONVERSIONS = {
+    "O": ", as with matrix.astype('float32')",
+    "c": ", as with matrix.real",
+    "f": " with matrix.astype('float64')",
+}
 
 
 def _reader(array: Any, where: str, name: str) -> Callable[[int, int, Scratch], NDArray[Any]]:

@@ -6,65 +6,36 @@ Each becomes an `OpenSource`: obs and var as tables, matrices that are read in p
 from __future__ import annotations
 
 import os
-import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anndata as ad
 import h5py
-import numpy as np
-import pandas as pd
 import zarr
 
-from dao.errors import ArgumentError, DaoError, SourceError, UnknownDatasetError, near_matches
-from dao.write.matrix import SourceMatrix, compressed_matrix, dense_matrix, memory_matrix
+from dao.errors import DaoError, SourceError, near_matches
+from dao.write.contents import OpenSource, check_key, no_x, x_name
+from dao.write.elements import HELD, read_element, read_frame, stored_element
+from dao.write.objects import open_object
 from dao.write.portion import Portion
 from dao.write.sfaira import is_dataset, open_dataset
 from dao.write.stored import origin_of, stored_obs, stored_uns, stored_var
 from dao.write.stored_matrix import stored_matrix
 from dao.write.tenx import is_tenx, open_tenx
-from dao.write.unreadable import check_is_hdf5, check_is_zarr
+from dao.write.unreadable import check_is_anndata, check_is_hdf5, check_is_zarr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from contextlib import ExitStack
 
-    from dao.write.portion import Origin
+    import pandas as pd
+
+    from dao.write.matrix import SourceMatrix
     from dao.write.source import Source
 
 __all__ = ["OpenSource", "open_source"]
-
-
-@dataclass(frozen=True)
-class OpenSource:
-    """A source that is open for reading.
-
-    Attributes
-    ----------
-    obs
-        Reads obs, each time.
-    var
-        As in AnnData; it belongs to the chosen X (``raw.var`` if X is ``raw``).
-    x
-        The matrix that becomes X.
-    matrix
-        ``matrix("layers/counts")`` or ``matrix("obsm/X_pca")`` opens another one.
-    uns
-        Reads the unstructured annotation.
-    origin
-        What a store says of its cells besides.
-    """
-
-    label: str
-    obs: Callable[[], pd.DataFrame]
-    var: pd.DataFrame
-    x: SourceMatrix
-    matrix: Callable[[str], SourceMatrix]
-    uns: Callable[[], dict[str, Any]]
-    origin: Origin | None = None
 
 
 def open_source(source: Source, stack: ExitStack) -> OpenSource:
@@ -78,7 +49,7 @@ def open_source(source: Source, stack: ExitStack) -> OpenSource:
     if isinstance(source.path, Portion):
         return _open_portion(source, source.path)
     if not isinstance(source.path, str | os.PathLike):
-        return _open_memory(source, source.path, stack)
+        return _checked(open_object(source, source.path, stack))
     path = Path(source.path)
     if not path.exists():
         msg = f"There is no file {path} (source {source.id!r}).{_neighbours(path)}"
@@ -110,6 +81,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 def _open_path(source: Source, path: Path, stack: ExitStack) -> OpenSource:
     if is_dataset(path):
+        x_name(source, (), has_raw=False)
         return _as_memory_layout(source, *open_dataset(path))
     if path.is_dir():
         check_is_zarr(path)
@@ -117,15 +89,15 @@ def _open_path(source: Source, path: Path, stack: ExitStack) -> OpenSource:
     check_is_hdf5(path)
     file = stack.enter_context(h5py.File(path, "r"))
     if is_tenx(file):
-        return _as_memory_layout(source, *open_tenx(file, str(path)))
+        obs, var, x, others = open_tenx(file, source.label, source.layer)
+        held = {"features": others} if others else {}
+        return _as_memory_layout(source, obs, var, x, held=held)
     return _open_group(source, file, ".h5ad")
 
 
 def _open_portion(source: Source, portion: Portion) -> OpenSource:
-    if source.layer == "raw":
-        _no_raw(source)
-    name = _x_name(source)
     origin = origin_of(portion)
+    name = x_name(source, _of_kind("layers", origin.matrices), has_raw=False)
     matrices = tuple(n for n in origin.matrices if n != name)
     return _checked(
         OpenSource(
@@ -136,64 +108,63 @@ def _open_portion(source: Source, portion: Portion) -> OpenSource:
             partial(stored_matrix, portion),
             partial(stored_uns, portion),
             replace(origin, matrices=matrices),
+            {
+                kind: names
+                for kind in ("layers", "obsm")
+                if (names := tuple(_of_kind(kind, origin.matrices)))
+            },
         )
     )
 
 
-def _open_memory(source: Source, adata: Any, stack: ExitStack) -> OpenSource:
-    if getattr(adata, "isbacked", False):
-        if adata.is_view:
-            adata = adata.to_memory()
-        else:
-            file = stack.enter_context(h5py.File(adata.filename, "r"))
-            return _open_group(source, file, ".h5ad")
-
-    def matrix(name: str) -> SourceMatrix:
-        kind, _, key = name.partition("/")
-        if kind == "X":
-            return memory_matrix(adata.X, f"X of {source.label}")
-        container = getattr(adata, kind)
-        _check_key(source, kind, key, container)
-        return memory_matrix(container[key], f"{name} of {source.label}")
-
-    if source.layer == "raw":
-        if adata.raw is None:
-            _no_raw(source)
-        x, var = memory_matrix(adata.raw.X, f"raw of {source.label}"), adata.raw.var
-    else:
-        x, var = matrix(_x_name(source)), adata.var
-    return _checked(
-        OpenSource(source.label, lambda: adata.obs, var, x, matrix, lambda: dict(adata.uns))
-    )
+def _of_kind(kind: str, matrices: Iterable[str]) -> list[str]:
+    return [n.partition("/")[2] for n in matrices if n.startswith(f"{kind}/")]
 
 
 def _open_group(source: Source, group: Any, kind: str) -> OpenSource:
-    for name in ("obs", "var"):
-        if name not in group:
-            msg = f"{source.label} is no {kind} file: it has no {name!r}."
-            raise SourceError(msg)
+    check_is_anndata(source.label, group, kind)
+    layers = tuple(group.get("layers", {}))
+    raw = next((name for name in ("raw/X", "raw.X") if _holds(group, name)), None)
+    has_raw = raw is not None
+    name = x_name(source, layers, has_raw=has_raw)
 
     def matrix(name: str) -> SourceMatrix:
         container, _, key = name.partition("/")
         if container != "X":
-            _check_key(source, container, key, group.get(container, {}))
-        elif "X" not in group:
-            _no_x(source, group)
-        return _stored_matrix(group[name], f"{name} of {source.label}")
+            check_key(source, container, key, group.get(container, {}))
+        elif not _holds(group, "X"):
+            raise no_x(source, layers, has_raw=has_raw)
+        return stored_element(group[name], f"{name} of {source.label}")
 
-    if source.layer == "raw":
-        if "raw" not in group:
-            _no_raw(source)
-        x = _stored_matrix(group["raw/X"], f"raw of {source.label}")
-        var = _frame(group["raw/var"])
+    if raw is not None and name == "raw":
+        x = stored_element(group[raw], f"raw of {source.label}")
+        var = read_frame(group[raw.removesuffix("X") + "var"])
     else:
-        x, var = matrix(_x_name(source)), _frame(group["var"])
+        x, var = matrix(name), read_frame(group["var"])
 
     def uns() -> dict[str, Any]:
-        return dict(_read_elem(group["uns"])) if "uns" in group else {}
+        return dict(read_element(group["uns"])) if "uns" in group else {}
 
-    obs = partial(_frame, group["obs"])
-    return _checked(OpenSource(source.label, obs, var, x, matrix, uns))
+    held = {kind: names for kind in HELD if (names := _names_in(group.get(kind, ())))}
+    held |= {"raw": ("raw",)} if has_raw else {}
+    obs = partial(read_frame, group["obs"])
+    return _checked(OpenSource(source.label, obs, var, x, matrix, uns, held=held))
+
+
+def _holds(group: Any, name: str) -> bool:
+    """Whether a file has an element; what is None can be an element too."""
+    first, _, rest = name.partition("/")
+    if first not in group:
+        return False
+    element = group[first]
+    if rest:
+        return hasattr(element, "keys") and _holds(element, rest)
+    return bool(element.attrs.get("encoding-type") != "null")
+
+
+def _names_in(element: Any) -> tuple[str, ...]:
+    """Return the keys of a mapping in a file; of records, as old files have, the fields."""
+    return tuple(getattr(element.dtype, "names", ()) if hasattr(element, "dtype") else element)
 
 
 def _as_memory_layout(
@@ -202,15 +173,18 @@ def _as_memory_layout(
     var: pd.DataFrame,
     x: SourceMatrix,
     uns: dict[str, Any] | None = None,
+    held: Mapping[str, tuple[str, ...]] | None = None,
 ) -> OpenSource:
     def matrix(name: str) -> SourceMatrix:
         kind, _, key = name.partition("/")
-        _check_key(source, kind, key, {})
+        check_key(source, kind, key, {})
         return x
 
-    if source.layer not in {None, "X"}:
-        _check_key(source, "layers", str(source.layer), {})
-    return _checked(OpenSource(source.label, lambda: obs, var, x, matrix, lambda: dict(uns or {})))
+    return _checked(
+        OpenSource(
+            source.label, lambda: obs, var, x, matrix, lambda: dict(uns or {}), held=held or {}
+        )
+    )
 
 
 def _checked(opened: OpenSource) -> OpenSource:
@@ -223,65 +197,6 @@ def _checked(opened: OpenSource) -> OpenSource:
         return table
 
     return replace(opened, obs=obs)
-
-
-def _stored_matrix(element: Any, where: str) -> SourceMatrix:
-    attributes = dict(element.attrs)
-    encoding = str(attributes.get("encoding-type", attributes.get("h5sparse_format", "")))
-    if encoding[:3] in {"csr", "csc"}:
-        shape = attributes.get("shape", attributes.get("h5sparse_shape"))
-        if shape is None or len(shape) != 2:
-            msg = f"{where} is damaged: it has no shape."
-            raise SourceError(msg)
-        return compressed_matrix(element, (int(shape[0]), int(shape[1])), encoding[:3], where)
-    if hasattr(element, "dtype") and element.dtype.kind != "V":
-        return dense_matrix(element, where)
-    if encoding == "dataframe" or hasattr(element, "dtype"):
-        return memory_matrix(_frame(element), where)
-    return memory_matrix(_read_elem(element), where)
-
-
-def _frame(element: Any) -> pd.DataFrame:
-    value = _read_elem(element)
-    if isinstance(value, np.ndarray):
-        # Files of anndata before 0.7 keep tables as records whose first field is the index.
-        frame = pd.DataFrame.from_records(value)
-        first = frame.columns[0]
-        frame = frame.set_index(frame[first].map(_decoded)).drop(columns=first)
-        return frame.rename_axis(None)
-    return pd.DataFrame(value, copy=False)
-
-
-def _read_elem(element: Any) -> Any:
-    with warnings.catch_warnings():
-        # Old files are read as well as new ones; their age is no news to the user.
-        warnings.simplefilter("ignore", ad.OldFormatWarning)
-        return ad.io.read_elem(element)
-
-
-def _decoded(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _x_name(source: Source) -> str:
-    return "X" if source.layer in {None, "X"} else f"layers/{source.layer}"
-
-
-def _check_key(source: Source, kind: str, key: str, container: Iterable[str]) -> None:
-    if key not in container:
-        msg = f"{source.label} has no {kind[:-1] if kind == 'layers' else kind} {key!r}."
-        raise UnknownDatasetError(msg + near_matches(key, container))
-
-
-def _no_raw(source: Source) -> None:
-    msg = f"{source.label} has no raw; choose another layer=, or 'X'."
-    raise ArgumentError(msg)
-
-
-def _no_x(source: Source, group: Any) -> None:
-    layers = near_matches("", group.get("layers", {}))
-    msg = f"{source.label} has no X; choose a layer with layer=.{layers}"
-    raise SourceError(msg)
 
 
 def _neighbours(path: Path) -> str:

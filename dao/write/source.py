@@ -14,6 +14,7 @@ from dao.store import Store
 from dao.write.collection import collection_folder
 from dao.write.portion import Portion
 from dao.write.several import each_study
+from dao.write.strangers import check_source, not_a_source
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -38,7 +39,9 @@ class Source:
     organism
         For example ``"human"`` or ``"Homo sapiens"``; datasets of one organism share features.
     layer
-        Which matrix becomes X: the name of a layer, ``"raw"``, or ``"X"``.
+        Which matrix becomes X: the name of a layer, ``"raw"``, or ``"X"``. Where a layer is called
+        ``"raw"`` too, ``"layers/raw"`` is the layer and ``"raw/X"`` is raw. Of a 10x file: a genome
+        or a type of features, as ``"Antibody Capture"``.
     feature_key
         The column of var that holds the feature ids; the index (var_names) if not given.
     obs
@@ -100,6 +103,7 @@ def normalise_sources(
     dao.errors.SourceError
         If there is nothing to write, or something is no source.
     """
+    check_source(sources)
     if isinstance(sources, Mapping):
         named = [_as_source(v, key=k) for k, v in sources.items()]
     elif _is_single(sources):
@@ -157,11 +161,7 @@ def _iterate(sources: Any) -> list[Any]:
     try:
         return list(sources)
     except TypeError as error:
-        msg = (
-            f"{type(sources).__name__} is not a source: give a path, an AnnData, a dao.Source, "
-            "or a list or dict of them."
-        )
-        raise SourceError(msg) from error
+        raise not_a_source(sources) from error
 
 
 def _as_source(value: Any, key: object = None) -> Source:
@@ -169,10 +169,9 @@ def _as_source(value: Any, key: object = None) -> Source:
     folder = collection_folder(source.path)
     source = source if folder is None else replace(source, path=folder)
     known = isinstance(source.path, str | os.PathLike | Store | Portion)
+    check_source(source.path, key if source.id is None else source.id)
     if not (known or hasattr(source.path, "obs_names")):
-        kind = type(source.path).__name__
-        msg = f"{kind} is not a source: give a path, an AnnData, a store or a dao.Source."
-        raise SourceError(msg)
+        raise not_a_source(source.path)
     if key is None:
         return source
     if source.id is not None and source.id != key:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import h5py
 
@@ -12,7 +12,7 @@ from dao.format.manifest import MANIFEST_NAME
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["check_is_hdf5", "check_is_zarr"]
+__all__ = ["check_is_anndata", "check_is_hdf5", "check_is_zarr"]
 
 _ZARR = ("zarr.json", ".zgroup", ".zmetadata")
 
@@ -56,4 +56,33 @@ def check_is_zarr(folder: Path) -> None:
     else:
         hint = "Give the .h5ad file itself, or the folder of an anndata .zarr."
     msg = f"{folder} is a folder, and no anndata .zarr. {hint}"
+    raise SourceError(msg)
+
+
+def check_is_anndata(label: str, group: Any, kind: str) -> None:
+    """Refuse an open file or folder that is not an AnnData.
+
+    Raises
+    ------
+    dao.errors.SourceError
+        Saying what it is instead, as far as that can be seen.
+    """
+    if "mod" in group:
+        names = sorted(group["mod"])
+        msg = (
+            f"{label} is a MuData of {', '.join(map(repr, names))}. A store holds one modality: "
+            f"pass mudata.read(path)[{names[0]!r}], or write each into a store of its own."
+            if names
+            else f"{label} is a MuData without modalities."
+        )
+        raise SourceError(msg)
+    missing = [name for name in ("obs", "var") if name not in group]
+    if not missing:
+        return
+    hint = "Read it with anndata or scanpy, and pass the AnnData."
+    if {"row_attrs", "col_attrs"} <= set(group):
+        hint = "It is a loom file: pass anndata.io.read_loom(path)."
+    elif "barcodes" in group:
+        hint = "It looks like a file of molecules: pass the filtered_feature_bc_matrix.h5."
+    msg = f"{label} is not an {kind} file: it has no {missing[0]!r}. {hint}"
     raise SourceError(msg)
