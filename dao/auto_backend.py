@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dao.format.manifest import MANIFEST_NAME
+from dao.paths import is_path, local_path
 from dao.remote.url import is_url
 
 __all__ = ["auto_backend", "several"]
@@ -21,12 +22,12 @@ def auto_backend(path: Any) -> tuple[str, str]:
     Parameters
     ----------
     path
-        As of `dao.load_store`.
+        An absolute path or a URL, or several sources as `several` returns them.
     """
     sources = several(path)
     if sources is not None:
         given = sources.values() if isinstance(sources, Mapping) else sources
-        if any(isinstance(one, str | Path) and _is_store(Path(one)) for one in given):
+        if any(is_path(one) and not is_url(one) and _is_store(local_path(one)) for one in given):
             return "local", "these are stores"
         return "h5ad", "several files are read as they are"
     text = str(path)
@@ -43,7 +44,12 @@ def auto_backend(path: Any) -> tuple[str, str]:
 
 def several(path: Any) -> Sequence[Any] | Mapping[str, Any] | None:
     """Return the sources if a list or a dict of them is given in place of a path, else None."""
-    return None if isinstance(path, str) or not isinstance(path, Sequence | Mapping) else path
+    if is_path(path):
+        return None
+    if isinstance(path, Mapping):
+        return path
+    many = isinstance(path, Iterable) and not hasattr(path, "obs_names")
+    return list(path) if many else None
 
 
 def _is_store(place: Path) -> bool:

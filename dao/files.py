@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from pyarrow.fs import LocalFileSystem
 
 from dao.errors import CorruptStoreError, StorageError, StoreNotFoundError
 from dao.format.manifest import MANIFEST_NAME, Manifest
 from dao.generations import Hold, read_manifest
 from dao.inside import check_inside
-from dao.nearby import stores_near
+from dao.nearby import store_around, stores_near
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,13 +113,16 @@ class LocalFiles:
 
 def _read_columns(path: Path, names: list[str] | None) -> pa.Table:
     """Read columns whose pages are checked; those of many rows in several threads."""
-    with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
+    here = LocalFileSystem()  # else pyarrow would look for URLs in the path
+    with pq.ParquetFile(
+        path, pre_buffer=False, page_checksum_verification=True, filesystem=here
+    ) as file:
         if file.metadata.num_rows < _MANY_ROWS:
             return file.read(columns=names, use_threads=False)
     options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
     checked = ds.ParquetFileFormat(default_fragment_scan_options=options)
     # Unlike `ParquetFile`, this reads the row groups of one column at the same time.
-    return ds.dataset(path, format=checked).to_table(columns=names)
+    return ds.dataset(path, format=checked, filesystem=here).to_table(columns=names)
 
 
 def parquet_table(content: bytes, names: list[str] | None = None) -> pa.Table:
@@ -160,7 +164,10 @@ def _read_manifest(root: Path) -> bytes:
     try:
         return (root / MANIFEST_NAME).read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
-        if not root.exists():
+        around = store_around(root)
+        if around is not None:
+            hint = f"it is a part of the store {around}; open that"
+        elif not root.exists():
             hint = "there is nothing at this path"
         elif root.is_file():
             hint = "this is a file; a store is a folder (write one with dao.write_store)"
@@ -168,7 +175,8 @@ def _read_manifest(root: Path) -> bytes:
             hint = "a write into this folder was begun and not finished; run it again"
         else:
             hint = f"this folder has no {MANIFEST_NAME}"
-        msg = f"{root} is not a dao store: {hint}.{stores_near(root)}"
+        near = "" if around else stores_near(root)
+        msg = f"{root} is not a dao store: {hint}.{near}"
         raise StoreNotFoundError(msg) from error
     except OSError as error:
         msg = f"{root / MANIFEST_NAME} cannot be read: {error.strerror}."

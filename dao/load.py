@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from dao.auto_backend import auto_backend, several
@@ -11,12 +10,14 @@ from dao.errors import ArgumentError, UnknownColumnError, near_matches
 from dao.features import FeatureTables
 from dao.format.obs_schema import VIRTUAL_COLUMNS
 from dao.obs import ObsStore
+from dao.paths import is_path, location
 from dao.remote.url import is_url
 from dao.selection import Selection
 from dao.sizes import parse_bytes
 from dao.store import Store
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
 
     from dao.backend import Backend, Reader
@@ -74,15 +75,16 @@ def load_store(
     (100, 300)
     """
     sources = several(path)
-    location = _location(path) if sources is None else "several files"
-    name, reason = auto_backend(path) if backend == "auto" else (backend, "as asked for")
+    where = _location(path) if sources is None else "several files"
+    given = where if sources is None else sources
+    name, reason = auto_backend(given) if backend == "auto" else (backend, "as asked for")
     decoder = find_backend(name)
     if storage_options:
         backend_options["storage_options"] = dict(storage_options)
-    _check_place(location, name, storage_options)
+    _check_place(where, name, storage_options)
     budget = parse_bytes(memory)
     if sources is None:
-        opened = decoder.open(location, memory=budget, options=backend_options)
+        opened = decoder.open(where, memory=budget, options=backend_options)
     else:
         opened = _open_sources(decoder, name, sources, budget, backend_options)
     manifest = opened.manifest()
@@ -102,7 +104,7 @@ def load_store(
         selection,
         offered,
         organisms,
-        location,
+        where,
         name,
         budget,
         reason,
@@ -123,16 +125,16 @@ def _open_sources(
 
 
 def _location(path: object) -> str:
-    if not isinstance(path, str | os.PathLike) or not str(path):
-        msg = f"A store is opened by its path, not by {path!r}."
+    if not is_path(path):
+        msg = f"A store is opened by its path, not by {type(path).__name__}. Pass a str or a Path."
         raise ArgumentError(msg)
-    return str(os.fspath(path))
+    return str(location(path))
 
 
-def _check_place(location: str, backend: str, storage_options: object) -> None:
-    if is_url(location) and backend == "local":
+def _check_place(where: str, backend: str, storage_options: object) -> None:
+    if is_url(where) and backend == "local":
         msg = "backend='local' reads local folders only: leave it out for a URL."
         raise ArgumentError(msg)
-    if storage_options and not is_url(location):
-        msg = f"{location} is no URL: leave out storage_options=."
+    if storage_options and not is_url(where):
+        msg = f"{where} is not a URL: leave out storage_options=."
         raise ArgumentError(msg)

@@ -1,7 +1,8 @@
-"""Stores in the neighbourhood of a path that is none, to be named in a message."""
+"""What is near a path that is not there: names and stores, for messages."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from dao.errors import near_matches
@@ -10,7 +11,20 @@ from dao.format.manifest import MANIFEST_NAME
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["stores_near"]
+__all__ = ["names_in", "store_around", "stores_near"]
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names in a folder, sorted; none if it cannot be read."""
+    try:
+        return sorted(os.listdir(folder))  # noqa: PTH208 (names are wanted)
+    except OSError:
+        return []
+
+
+def store_around(path: Path) -> Path | None:
+    """Return the store that a path lies in, or None."""
+    return next((p for p in path.parents if (p / MANIFEST_NAME).is_file()), None)
 
 
 def stores_near(path: Path) -> str:
@@ -21,8 +35,6 @@ def stores_near(path: Path) -> str:
     As of `dao.errors.near_matches`; empty if there are none.
     """
     folder = path if path.is_dir() else path.parent
-    try:
-        names = sorted(str(p) for p in folder.iterdir() if (p / MANIFEST_NAME).is_file())
-    except OSError:
-        return ""
+    found = [folder / name for name in names_in(folder)]
+    names = [str(p) for p in found if (p / MANIFEST_NAME).is_file()]
     return near_matches(path, names) if names else ""

@@ -185,7 +185,7 @@ pth = "x"
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("store = ", "no TOML"),
+        ("store = ", "not TOML"),
         ("", "no \\[\\[source\\]\\]"),
         ("source = 3", "written as"),
         ('[[source]]\npath = ["data/gut.h5ad", "data/../data/gut.h5ad"]', "has the id 'gut'"),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import glob
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dao.errors import DatasetIdError, StoreNotFoundError, near_matches
 from dao.format.manifest import MANIFEST_NAME
+from dao.nearby import names_in
+from dao.paths import local_path, matches
+from dao.warn import warn
 from dao_backends.foreign import ForeignFiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 __all__ = ["H5adBackend"]
 
@@ -35,7 +37,7 @@ class H5adBackend:
             raise DatasetIdError(msg) from error
 
 
-def _files_at(path: str) -> list[str]:
+def _files_at(given: str) -> list[Path]:
     """Return the files that a path stands for, sorted by name.
 
     Raises
@@ -43,30 +45,43 @@ def _files_at(path: str) -> list[str]:
     dao.errors.StoreNotFoundError
         If there are none.
     """
-    place = Path(path)
-    if place.is_dir():
-        files = sorted(str(p) for p in place.glob("*.h5ad") if not p.name.startswith("."))
-        if not files and (place / MANIFEST_NAME).exists():
-            msg = f"{path} is a dao store: open it without backend='h5ad'."
-            raise StoreNotFoundError(msg)
-        if not files:
-            below = "**/*.h5ad"
-            hint = (
-                f" There are some further below: give {path}/{below}."
-                if any(place.glob(below))
-                else ""
-            )
-            msg = f"{path} holds no .h5ad file.{hint}"
-            raise StoreNotFoundError(msg)
-        return files
-    if place.exists():
+    path = local_path(given)
+    if path.is_dir():
+        return _files_in(path)
+    if path.exists():
         return [path]
-    if glob.has_magic(path):
-        files = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - patterns may be absolute
-        if not files:
-            msg = f"No file matches {path}."
-            raise StoreNotFoundError(msg)
+    files = matches(path)
+    if files:
         return files
-    beside = [p.name for p in place.parent.iterdir()] if place.parent.is_dir() else []
-    msg = f"There is nothing at {path}.{near_matches(place.name, beside)}"
+    if files is not None:
+        msg = f"No file matches {path}."
+        raise StoreNotFoundError(msg)
+    msg = f"There is nothing at {path}.{near_matches(path.name, names_in(path.parent))}"
     raise StoreNotFoundError(msg)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    names = [name for name in names_in(folder) if not name.startswith(".")]
+    files = [folder / name for name in names if name.endswith(".h5ad")]
+    if files:
+        _warn_of_stores(folder, names)
+        return files
+    if (folder / MANIFEST_NAME).exists():
+        msg = f"{folder} is a dao store: open it without backend='h5ad'."
+        raise StoreNotFoundError(msg)
+    below = "**/*.h5ad"
+    hint = (
+        f" There are some further below: pass {folder}/{below}." if any(folder.glob(below)) else ""
+    )
+    msg = f"{folder} holds no .h5ad file.{hint}"
+    raise StoreNotFoundError(msg)
+
+
+def _warn_of_stores(folder: Path, names: Sequence[str]) -> None:
+    stores = [name for name in names if (folder / name / MANIFEST_NAME).is_file()]
+    if stores:
+        msg = (
+            f"The .h5ad files of {folder} are opened, not the store {stores[0]!r} that lies there "
+            f"too: dao.load_store({str(folder / stores[0])!r}) opens it."
+        )
+        warn(msg)

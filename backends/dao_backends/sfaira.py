@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dao.errors import StoreNotFoundError
+from dao.paths import local_path
 from dao.write.sfaira import datasets_of, is_dataset
 from dao_backends.foreign import ForeignFiles
 
@@ -26,7 +26,7 @@ class SfairaBackend:
         dao.errors.StoreNotFoundError
             If sfaira wrote nothing there.
         """
-        place = Path(path)
+        place = local_path(path)
         if not place.is_dir() or not (is_dataset(place) or datasets_of(place)):
             what = "holds no dataset with zarr/X and parquet/" if place.is_dir() else "is no folder"
             msg = f"{path} is not a store that sfaira wrote: it {what}."

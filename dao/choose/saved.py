@@ -24,8 +24,10 @@ from dao.errors import (
 from dao.files import parquet_table
 from dao.format.manifest import MANIFEST_NAME, FileInfo
 from dao.format.saved import SavedDataset, SavedSelection
+from dao.paths import is_path, local_path
 from dao.provenance import created_by, now
 from dao.remote.url import is_url
+from dao.replacing import replace_file
 from dao.selection import Selection
 
 if TYPE_CHECKING:
@@ -48,15 +50,9 @@ def save_selection(store: Store, file: str | os.PathLike[str]) -> None:
     info = FileInfo(rows_path.name, len(content), hashlib.sha256(content).hexdigest())
     counts = np.bincount(datasets, minlength=len(store.manifest.datasets))
     saved = _described(store, path, counts, info)
-    try:
-        # The rows first: a pair that does not belong together is noticed by the checksum.
-        for target, data in ((rows_path, content), (path, saved.to_json().encode())):
-            staged = target.with_name(f".{target.name}.new")
-            staged.write_bytes(data)
-            staged.replace(target)
-    except OSError as error:
-        msg = f"{path} cannot be written: {error.strerror}."
-        raise StorageError(msg) from error
+    # The rows first: a pair that does not belong together is noticed by the checksum.
+    replace_file(rows_path, content)
+    replace_file(path, saved.to_json().encode())
 
 
 def load_selection(
@@ -120,14 +116,13 @@ def load_selection(
 def _described(store: Store, path: Path, counts: NDArray[Any], rows: FileInfo) -> SavedSelection:
     manifest = store.manifest
     remote = is_url(store.path)
-    absolute = store.path if remote else os.path.abspath(store.path)  # noqa: PTH100 (no links)
     columns = None if set(store.obs_columns) == set(manifest.obs_columns) else store.obs_columns
     features = store.chosen_features
     return SavedSelection(
         created=now(),
         created_by=created_by(),
-        store=absolute,
-        relative_store="" if remote else os.path.relpath(absolute, path.absolute().parent),
+        store=store.path,
+        relative_store="" if remote else os.path.relpath(store.path, path.parent),
         uuid=manifest.uuid,
         generation=manifest.generation,
         n_obs=store.n_obs,
@@ -199,16 +194,16 @@ def _content(path: Path) -> bytes:
 
 
 def _paths(file: str | os.PathLike[str]) -> tuple[Path, Path]:
-    if not isinstance(file, str | os.PathLike) or not str(file):
+    if not is_path(file):
         msg = f"A selection is saved under the name of a file, not {file!r}."
         raise ArgumentError(msg)
-    path = Path(file)
+    path = local_path(file, "file")
     stem = path.name.removesuffix(".json").removesuffix(".parquet")
     return path.with_name(f"{stem}.json"), path.with_name(f"{stem}.parquet")
 
 
 def _store_path(saved: SavedSelection, path: Path) -> str:
-    nearby = path.absolute().parent / saved.relative_store
+    nearby = path.parent / saved.relative_store
     if saved.relative_store and (nearby / MANIFEST_NAME).exists():
         return str(nearby.resolve())
     if not is_url(saved.store) and not Path(saved.store).exists():

@@ -59,9 +59,9 @@ def dataset_ids(ctx: click.Context, _: click.Parameter, incomplete: str) -> list
     from pathlib import Path
 
     try:
-        manifest = json.loads(Path(ctx.params["store"], "dao.json").read_bytes())
+        manifest = json.loads(Path(ctx.params["store"], "dao.json").expanduser().read_bytes())
         ids = [str(dataset["id"]) for dataset in manifest["datasets"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError):
         return []
     return [i for i in ids if i.startswith(incomplete)]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import click
 
 from dao.cli.command import PATH, StoreCommand, dataset_ids
 from dao.cli.result import json_option, show_result
+from dao.paths import local_path
 
 __all__ = ["demo", "history", "info", "remove", "validate"]
 
@@ -143,5 +143,5 @@ def demo(keep: str | None) -> None:
     """  # noqa: D301 - as above
     from dao.cli.demo import run_demo
 
-    if not run_demo(None if keep is None else Path(keep)).agree:
+    if not run_demo(None if keep is None else local_path(keep, "--keep")).agree:
         sys.exit(EXIT_DISAGREES)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from dao.cli.command import PATH, StoreCommand
@@ -28,21 +26,20 @@ def export(store: str, file: str, where: str | None, organism: str | None, overw
     """  # noqa: D301 - click takes the backspace for "do not rewrap"
     import dao
     from dao.cli.terminal import console
-    from dao.errors import StorageError
+    from dao.paths import local_path
+    from dao.replacing import replacing
 
-    if Path(file).suffix != ".h5ad":
+    target = local_path(file, "FILE")
+    if target.suffix != ".h5ad":
         msg = f"FILE {file}: give a name that ends in .h5ad."
         raise click.UsageError(msg)
-    if Path(file).exists() and not overwrite:
+    if target.exists() and not overwrite:
         msg = f"{file} exists. Use --overwrite to replace it, or give another name."
         raise click.UsageError(msg)
     cells = dao.load_store(store)
     cells = cells[organism] if organism else cells
     with console(stderr=True).status("reading and writing"):
         adata = (cells.subset(where) if where else cells).to_anndata()
-        try:
-            adata.write_h5ad(file)
-        except OSError as error:
-            msg = f"{file} cannot be written: {error.strerror or error}. Name another file."
-            raise StorageError(msg) from error
+        with replacing(target) as staged:
+            adata.write_h5ad(staged)
     click.echo(f"{file}: {adata.n_obs:,} cells, {adata.n_vars:,} features")

@@ -53,7 +53,7 @@ def report(store: str, output: str | None, where: str | None, backend: str, as_j
     if as_json:
         click.echo(json.dumps(asdict(page.facts), indent=1))
     else:
-        _save(page, output or f"{Path(store.rstrip('/')).stem}.html")
+        _save(page, output or f"{Path(cells.path).stem}.html")
     if any(finding.kind == "damage" for finding in page.facts.findings):
         sys.exit(EXIT_DAMAGED)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -158,7 +157,7 @@ def _asked(
         if len(paths) == 1:
             msg = "Missing argument 'STORE'."
             raise click.UsageError(msg)
-        if Path(paths[-1]).is_file():
+        if os.path.isfile(paths[-1]):  # noqa: PTH113 (pathlib raises for names too long)
             msg = f"The store comes last, and {paths[-1]} is a file: dao write SOURCE... STORE"
             raise click.UsageError(msg)
         return paths[-1], [_source(s) for s in paths[:-1]], said
@@ -203,9 +202,9 @@ def _source(text: str) -> Source:
 
     name, equals, path = text.partition("=")
     # Ids hold no separator, so that the '=' in data/run=1/x.h5ad divides nothing.
-    if equals and os.sep not in name and not Path(text).exists():
-        # The shell leaves the ~ of ID=~/x.h5ad to us.
-        return Source(Path(path).expanduser(), id=name)
+    is_there = os.path.lexists(text)
+    if equals and os.sep not in name and not is_there:
+        return Source(path, id=name)
     return Source(text)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -11,9 +9,11 @@ import pandas as pd
 from dao.errors import ArgumentError, near_matches
 from dao.features.gtf import is_gtf, read_gtf
 from dao.format.names import cut_version
+from dao.paths import is_path, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 __all__ = ["read_feature_table", "read_table", "symbol_column"]
 
@@ -43,8 +43,8 @@ def read_feature_table(given: Any, organism: str, id_column: str | None = None) 
     dao.errors.ArgumentError
         If ids repeat, are missing, or cannot be read.
     """
-    if isinstance(given, str | os.PathLike):
-        table = _from_path(Path(given), organism)
+    if is_path(given):
+        table = _from_path(local_path(given, "features"), organism)
     elif isinstance(given, pd.DataFrame):
         table = given
     elif hasattr(given, "var_names") and hasattr(given, "organisms"):
@@ -74,7 +74,8 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     try:
         if path.suffix.lower() == ".parquet":
-            return pd.read_parquet(path)
+            with path.open("rb") as file:  # a path would be interpreted once more
+                return pd.read_parquet(file)
         separator = "\t" if ".tsv" in path.name.lower() else ","
         # Spreadsheets put a byte order mark in front, which would be a part of the first name.
         return pd.read_csv(path, sep=separator, dtype=str, encoding="utf-8-sig")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -16,6 +14,7 @@ from dao.features.filter import rows_where
 from dao.features.match import Matcher, Matching, rename
 from dao.features.read import read_feature_table, read_table, symbol_column
 from dao.format.names import canonical_organism
+from dao.paths import is_path, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -157,8 +156,8 @@ def references(features: Any, organisms: Iterable[str]) -> dict[str, Reference]:
 
 
 def _read_aliases(given: Any) -> dict[str, tuple[str, ...]]:
-    if isinstance(given, str | os.PathLike):
-        given = read_table(Path(given))
+    if is_path(given):
+        given = read_table(local_path(given, "aliases"))
     if isinstance(given, pd.DataFrame):
         if given.shape[1] < 2:
             msg = "aliases= needs two columns: the other name, and the id or symbol it stands for."

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import os
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from dao.errors import ExpressionError, near_matches
+from dao.errors import ArgumentError, ExpressionError, near_matches
 from dao.features import Features
+from dao.paths import local_path
 from dao.where import parse
 
 if TYPE_CHECKING:
@@ -70,8 +70,12 @@ def _table(place: str, given: Any, folder: Path, problems: Problems) -> Any:
     return _file(place, given, folder, problems)
 
 
-def _file(place: str, text: str, folder: Path, problems: Problems) -> Path:
-    path = folder / text
-    if not os.path.exists(path):  # noqa: PTH110 (pathlib raises for names too long)
+def _file(place: str, text: str, folder: Path, problems: Problems) -> Path | str:
+    try:
+        path = local_path(text, place, folder=folder)
+    except ArgumentError as error:
+        problems.add(place, str(error).removeprefix(f"{place}: "))
+        return text
+    if not path.exists():
         problems.add(place, f"there is no file {text!r}; give 'outer', 'inner' or a path")
     return path

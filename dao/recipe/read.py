@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dao.errors import RecipeError
+from dao.errors import ArgumentError, RecipeError
+from dao.paths import local_path
 from dao.recipe.check import OPTIONS, Problems, check_recipe, usable_entries
 from dao.recipe.features import expand_features
 from dao.recipe.sources import expand_sources
@@ -16,6 +16,7 @@ from dao.remote.url import is_url
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
+    from pathlib import Path
 
     from dao.write.source import Source
 
@@ -81,7 +82,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     >>> read.store.name, [s.path.name for s in read.sources], read.options
     ('atlas.dao', ['gut.h5ad'], {'organism': 'human'})
     """
-    path = Path(path)
+    path = local_path(path)
     content = _load(path)
     problems = Problems(str(path))
     check_recipe(content, problems)
@@ -89,18 +90,28 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     if isinstance(options.get("features"), str | list | dict):
         options["features"] = expand_features(options["features"], path.parent, problems)
     sources = expand_sources(usable_entries(content, problems), path.parent, problems)
+    where = _store(content.get("store"), path.parent, problems)
     problems.raise_if_any()
-    store = content.get("store")
-    where = store if store is None or is_url(store) else path.parent / store
     return Recipe(where, tuple(sources), options)
+
+
+def _store(given: Any, folder: Path, problems: Problems) -> Path | str | None:
+    if not isinstance(given, str) or is_url(given):
+        return given if isinstance(given, str) else None
+    try:
+        return local_path(given, "store", folder=folder)
+    except ArgumentError as error:
+        problems.add("store", str(error).removeprefix("store: "))
+        return None
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        msg = f"There is no recipe {path} ({error.strerror})."
+        what = "There is no recipe" if isinstance(error, FileNotFoundError) else "Cannot read"
+        msg = f"{what} {path} ({error.strerror})."
         raise RecipeError(msg) from error
     except (ValueError, RecursionError) as error:
-        msg = f"{path} is no TOML: {error}."
+        msg = f"{path} is not TOML: {error}."
         raise RecipeError(msg) from error

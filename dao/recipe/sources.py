@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import glob
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dao.errors import DatasetIdError, near_matches
+from dao.errors import ArgumentError, DatasetIdError, near_matches
 from dao.format.names import check_dataset_id
+from dao.nearby import names_in
+from dao.paths import local_path, matches
 from dao.write.source import Source, default_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from dao.recipe.check import Problems
 
@@ -55,21 +55,20 @@ def _files(
 ) -> list[tuple[Path, bool]]:
     given = [entry["path"]] if isinstance(entry["path"], str) else entry["path"]
     found = []
-    for name in given:
-        text = str(Path(name).expanduser())
-        path = folder / text
-        if os.path.exists(path):  # noqa: PTH110 (pathlib raises for names too long)
-            found.append((path, False))
-        elif glob.has_magic(text):
-            # Not Path.glob, which takes no absolute patterns.
-            matches = sorted(glob.glob(text, root_dir=folder, recursive=True))  # noqa: PTH207
-            found += [(folder / m, True) for m in matches]
-            if not matches:
-                problems.add(f"source {number}.path", f"no file matches {text!r}")
-        else:
-            names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-            near = near_matches(path.name, names)
+    for text in given:
+        try:
+            path = local_path(text, f"source {number}.path", folder=folder)
+        except ArgumentError as error:
+            problems.add(f"source {number}.path", str(error).partition(": ")[2])
+            continue
+        matched = matches(path)
+        found += [(path, False)] if matched is None else [(m, True) for m in matched]
+        if matched is None and not path.exists():
+            near = near_matches(path.name, names_in(path.parent))
             problems.add(f"source {number}.path", f"there is no file {text!r}.{near}")
+            found.pop()
+        elif matched == []:
+            problems.add(f"source {number}.path", f"no file matches {text!r}")
     if "id" in entry and len(found) > 1:
         problems.add(
             f"source {number}.id", f"{entry['id']!r} cannot be the id of {len(found)} files"

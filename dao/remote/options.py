@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dao.backend import missing_extra
 from dao.errors import ArgumentError
+from dao.paths import local_path
 from dao.remote.problems import explained
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ def _profile(given: dict[str, Any]) -> dict[str, Any]:
     name = given.pop("profile", None) or os.environ.get("AWS_PROFILE")
     told = any("key" in k or "token" in k or k == "skip_signature" for k in given)
     told = told or "credential_provider" in given or "AWS_ACCESS_KEY_ID" in os.environ
-    shared = Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")).expanduser()
+    named = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"
+    shared = local_path(named, "AWS_SHARED_CREDENTIALS_FILE")
     if name is None and (told or not shared.is_file()):
         return {}
     try:

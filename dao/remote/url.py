@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -31,9 +32,13 @@ class StoreUrl:
         return SCHEMES[self.text.partition("://")[0]]
 
 
+# Also "simplecache::s3://", which other libraries chain; dao refuses it as a scheme.
+_URL = re.compile(r"[a-z][\w+.-]*(?:::[\w+.-]+)*://", re.IGNORECASE)
+
+
 def is_url(path: object) -> bool:
-    """Whether a path of a store is a URL."""
-    return isinstance(path, str) and "://" in path
+    """Whether a path is a URL; ``file://`` is a path on this machine."""
+    return isinstance(path, str) and _URL.match(path) is not None and path[:7].lower() != "file://"
 
 
 def parse_url(text: str) -> StoreUrl:

@@ -7,11 +7,11 @@ from functools import cached_property
 from html import escape
 from importlib import import_module
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dao.backend import missing_extra
-from dao.errors import StorageError
+from dao.paths import local_path
+from dao.replacing import replace_file
 from dao.report.gather import gather
 from dao.sizes import format_bytes
 
@@ -57,12 +57,8 @@ class Page:
         dao.errors.StorageError
             If the file system refuses.
         """
-        content = self.html.encode(errors="replace")
-        try:
-            Path(path).write_bytes(content)
-        except OSError as error:
-            msg = f"The report cannot be written to {path}: {error.strerror}. Name another file."
-            raise StorageError(msg) from error
+        target = local_path(path)
+        replace_file(target, self.html.encode(errors="replace"))
 
     def __repr__(self) -> str:
         facts = self.facts
@@ -78,6 +74,7 @@ class Page:
 def make_page(store: Store, path: str | os.PathLike[str] | None) -> Page:
     """Return the page about a selection; see `dao.Store.report`."""
     if path is not None:
+        path = local_path(path)
         check_extra()
     page = Page(gather(store))
     if path is not None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dao.backend import find_backend
 from dao.bars import bar
 from dao.errors import ArgumentError, DaoError, FormatVersionError
 from dao.generations import generation_path, kept_generations, read_manifest
-from dao.remote.url import is_url
+from dao.paths import location
 from dao.validate.matrices import check_matrix
 from dao.validate.report import Report
 from dao.validate.tables import check_dataset_tables, check_tables
@@ -17,6 +16,7 @@ from dao.write.tidy import tidy
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
 
     from dao.backend import Reader
 
@@ -65,11 +65,11 @@ def validate_store(
     >>> report.problems
     []
     """
-    if is_url(path):
-        msg = f"{path}: only local folders are checked. Copy the store to one."
+    root = location(path)
+    if isinstance(root, str):
+        msg = f"{root}: only local folders are checked. Copy the store to one."
         raise ArgumentError(msg)
-    report = Report(str(path))
-    root = Path(path)
+    report = Report(str(root))
     try:
         reader = find_backend("zarr").open(str(root), memory=1 << 30, options={})
     except (DaoError, OSError) as error:

@@ -161,8 +161,9 @@ def check_target(root: Path, mode: str) -> None:
     dao.errors.StoreExistsError
         If a store must not be replaced, or something else is there.
     """
-    if root.is_file() or root.is_symlink():
-        msg = f"{root} is a file or link; a store is a folder. Choose another path."
+    if root.is_file() or (root.is_symlink() and not root.exists()):
+        what = "a link to nothing" if root.is_symlink() else "a file"
+        msg = f"{root} is {what}; a store is a folder. Choose another path."
         raise StoreExistsError(msg)
     if not root.exists():
         return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.storage import LocalStore
 
 from dao.format.encodings import PROFILES, chunking
 from dao.format.manifest import ArrayInfo
@@ -67,7 +68,7 @@ class ArrayLayout:
         """Write the array's ``zarr.json``."""
         codec: Any = {"cname": self.profile.cname, "clevel": self.profile.clevel}
         zarr.create_array(
-            str(root / self.path),
+            LocalStore(root / self.path),  # zarr would interpret a path
             shape=self.shape,
             dtype=self.dtype,
             chunks=(self.chunk, *self._rest),
@@ -172,5 +173,6 @@ def _array(
 def write_group(root: Path, path: str, attributes: dict[str, Any]) -> FileInfo:
     """Write a Zarr v3 group with these attributes; return its ``zarr.json``."""
     (root / path).mkdir(parents=True, exist_ok=True)
-    zarr.open_group(str(root / path), mode="a", zarr_format=3, attributes=attributes)
+    store = LocalStore(root / path)  # zarr would interpret a path
+    zarr.open_group(store, mode="a", zarr_format=3, attributes=attributes)
     return file_info(root, f"{path}/zarr.json")

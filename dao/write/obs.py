@@ -97,13 +97,14 @@ def write_obs(
         SOURCE_ROW_COLUMN: pa.array(origin.astype(np.int64)),
         **{name: array.take(pa.array(rows)) for name, array in table.arrays.items()},
     }
-    pq.write_table(
-        pa.table(taken),
-        root / path,
-        row_group_size=_ROW_GROUP,
-        compression="zstd",
-        write_page_checksum=True,
-    )
+    with (root / path).open("wb") as file:  # pyarrow would interpret a path
+        pq.write_table(
+            pa.table(taken),
+            file,
+            row_group_size=_ROW_GROUP,
+            compression="zstd",
+            write_page_checksum=True,
+        )
     footer = parquet_footer_sha256(root / path)
     return ObsInfo(file_info(root, path), footer, dict(table.columns))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,6 +11,7 @@ from dao.errors import ArgumentError, SourceError
 from dao.format.manifest import OntologyInfo
 from dao.format.names import organism_slug
 from dao.ontology import Ontology
+from dao.paths import local_path
 from dao.warn import warn
 from dao.write.change import check_same, next_generation
 from dao.write.commit import commit, write_lock
@@ -20,6 +20,7 @@ from dao.write.tables import write_table
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from dao.format.manifest import Manifest
 
@@ -57,7 +58,7 @@ def add_ontology(
         If there is another store at this path by now.
     """
     terms, version = read_terms(file)
-    source = Path(file).name
+    source = local_path(file, "file").name
     with write_lock(root, mode="append") as before:
         manifest = check_same(before, opened, root)
         ontology = Ontology(source, {str(k): list(v) for k, v in terms.items()})
@@ -85,7 +86,7 @@ def read_terms(file: str | os.PathLike[str]) -> tuple[pd.DataFrame, str]:
     except ImportError as error:
         msg = "reading an ontology"
         raise missing_extra(msg, "ontology", error) from error
-    path = str(file)
+    path = str(local_path(file, "file"))
     try:
         document = fastobo.load_graph(path) if path.endswith(".json") else fastobo.load(path)
     except (SyntaxError, ValueError, TypeError, RuntimeError, OSError) as error:

@@ -5,7 +5,6 @@ Each becomes an `OpenSource`: obs and var as tables, matrices that are read in p
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 import zarr
+from zarr.storage import LocalStore
 
 from dao.errors import DaoError, SourceError, near_matches
+from dao.nearby import names_in
 from dao.write.contents import OpenSource, check_key, no_x, x_name
 from dao.write.elements import HELD, read_element, read_frame, stored_element
 from dao.write.objects import open_object
@@ -48,9 +49,9 @@ def open_source(source: Source, stack: ExitStack) -> OpenSource:
     """
     if isinstance(source.path, Portion):
         return _open_portion(source, source.path)
-    if not isinstance(source.path, str | os.PathLike):
+    if not isinstance(source.path, Path):
         return _checked(open_object(source, source.path, stack))
-    path = Path(source.path)
+    path = source.path
     if not path.exists():
         msg = f"There is no file {path} (source {source.id!r}).{_neighbours(path)}"
         raise SourceError(msg)
@@ -85,7 +86,9 @@ def _open_path(source: Source, path: Path, stack: ExitStack) -> OpenSource:
         return _as_memory_layout(source, *open_dataset(path))
     if path.is_dir():
         check_is_zarr(path)
-        return _open_group(source, zarr.open_group(str(path), mode="r"), "anndata .zarr")
+        return _open_group(
+            source, zarr.open_group(LocalStore(path, read_only=True), mode="r"), "anndata .zarr"
+        )
     check_is_hdf5(path)
     file = stack.enter_context(h5py.File(path, "r"))
     if is_tenx(file):
@@ -202,5 +205,5 @@ def _checked(opened: OpenSource) -> OpenSource:
 def _neighbours(path: Path) -> str:
     if not path.parent.is_dir():
         return f" There is no folder {path.parent} either."
-    names = [p.name for p in path.parent.iterdir() if not p.name.startswith(".")]
+    names = [name for name in names_in(path.parent) if not name.startswith(".")]
     return near_matches(path.name, names)

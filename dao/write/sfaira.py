@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import zarr
+from zarr.storage import LocalStore
 
 from dao.errors import SourceError
 from dao.write.matrix import SourceMatrix, dense_matrix
@@ -69,11 +70,10 @@ def open_dataset(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, SourceMatrix, 
     dao.errors.SourceError
         If uns cannot be read, or X is missing.
     """
-    obs = pd.read_parquet(path / "parquet" / "obs.parquet")
-    var = pd.read_parquet(path / "parquet" / "var.parquet")
+    obs, var = (_table(path / "parquet" / f"{name}.parquet") for name in ("obs", "var"))
     uns = {k: v for k, v in _read_uns(path).items() if v != _PER_CELL}
     try:
-        array = zarr.open_array(str(path / "zarr" / "X"), mode="r")
+        array = zarr.open_array(LocalStore(path / "zarr" / "X", read_only=True), mode="r")
     except (FileNotFoundError, KeyError) as error:
         msg = f"{path}/zarr/X is no Zarr array: {error}."
         raise SourceError(msg) from error
@@ -81,6 +81,11 @@ def open_dataset(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, SourceMatrix, 
     uns = uns if organism is None else {**uns, "organism": organism}
     obs = _with_constants(_with_original_rows(obs), uns)
     return obs, _with_ids(var), dense_matrix(array, f"X of {path}"), uns
+
+
+def _table(path: Path) -> pd.DataFrame:
+    with path.open("rb") as file:  # pandas would interpret a path
+        return pd.read_parquet(file)
 
 
 def _read_uns(path: Path) -> dict[str, Any]:

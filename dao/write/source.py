@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from dao.errors import ArgumentError, DatasetIdError, SourceError
 from dao.format.names import check_dataset_id
+from dao.paths import is_path, local_path
+from dao.remote.url import is_url
 from dao.store import Store
 from dao.write.collection import collection_folder
 from dao.write.portion import Portion
@@ -17,6 +18,8 @@ from dao.write.several import each_study
 from dao.write.strangers import check_source, not_a_source
 
 if TYPE_CHECKING:
+    import os
+
     from anndata import AnnData
 
 __all__ = ["Source", "check_unique", "default_id", "normalise_sources"]
@@ -61,7 +64,7 @@ class Source:
     'gut'
     """
 
-    path: str | os.PathLike[str] | AnnData | Store | Portion
+    path: str | bytes | os.PathLike[str] | os.PathLike[bytes] | AnnData | Store | Portion
     id: str | None = None
     organism: str | None = None
     layer: str | None = None
@@ -70,10 +73,14 @@ class Source:
     constants: Mapping[str, Any] = field(default_factory=dict)
     subset: str | None = None
 
+    def __post_init__(self) -> None:
+        if is_path(self.path):
+            object.__setattr__(self, "path", _found_at(self.path))
+
     @property
     def label(self) -> str:
         """How messages name the source: the path, or the id of an object in memory."""
-        if isinstance(self.path, str | os.PathLike):
+        if isinstance(self.path, Path):
             return str(self.path)
         if isinstance(self.path, Store | Portion):
             return self.path.label if isinstance(self.path, Portion) else self.path.path
@@ -151,8 +158,20 @@ def check_unique(ids: Sequence[str]) -> None:
             raise DatasetIdError(msg)
 
 
+def _found_at(path: object) -> Path:
+    text = str(path) if not isinstance(path, bytes) else path.decode(errors="replace")
+    if is_url(text):
+        msg = (
+            f"{text.partition('?')[0]} is a URL, and sources are read from local disk. Copy the "
+            "file to this machine and pass its path; a dao store at a URL is a source as "
+            "dao.load_store(url)."
+        )
+        raise SourceError(msg)
+    return local_path(path, "source")
+
+
 def _is_single(sources: Any) -> bool:
-    if isinstance(sources, str | os.PathLike | Source | Store) or hasattr(sources, "obs_names"):
+    if is_path(sources) or isinstance(sources, Source | Store) or hasattr(sources, "obs_names"):
         return True
     return collection_folder(sources) is not None
 
@@ -168,7 +187,7 @@ def _as_source(value: Any, key: object = None) -> Source:
     source = value if isinstance(value, Source) else Source(value)
     folder = collection_folder(source.path)
     source = source if folder is None else replace(source, path=folder)
-    known = isinstance(source.path, str | os.PathLike | Store | Portion)
+    known = isinstance(source.path, Path | Store | Portion)
     check_source(source.path, key if source.id is None else source.id)
     if not (known or hasattr(source.path, "obs_names")):
         raise not_a_source(source.path)
@@ -182,8 +201,8 @@ def _as_source(value: Any, key: object = None) -> Source:
 
 def default_id(source: Source, place: int) -> str:
     """Return the id of a source that says none: its file name without suffix, or its place."""
-    if isinstance(source.path, str | os.PathLike):
-        name = Path(source.path).name
+    if isinstance(source.path, Path):
+        name = source.path.name
         suffix = next((s for s in _SUFFIXES if name.lower().endswith(s)), "")
         return name[: len(name) - len(suffix)] if suffix else name
     return f"dataset_{place}"

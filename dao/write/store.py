@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dao.errors import ArgumentError
-from dao.remote.url import is_url
+from dao.paths import is_path, location
 from dao.write.job import make_job
 from dao.write.remote import staged
 from dao.write.run import plan_sources, write_sources
 from dao.write.source import normalise_sources
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
 
     from dao.store import Store
@@ -132,7 +132,7 @@ def write_store(
         "memory": memory,
         "mode": mode,
     }
-    _check_path(path, storage_options)
+    where = _location(path, storage_options)
     if client is not None:
         from dao.write.cluster import check_client
 
@@ -140,16 +140,16 @@ def write_store(
     given = normalise_sources(sources, organism=organism, layer=layer, feature_key=feature_key)
     from dao.load import load_store
 
-    if not is_url(path):
-        job = make_job(Path(path), **options)
+    if isinstance(where, Path):
+        job = make_job(where, **options)
         write_sources(job, given, features, progress=progress, client=client)
-        return load_store(path)
-    make_job(Path(), **options)  # what is wrong is told before anything is asked for
-    with staged(str(path), storage_options, mode) as staging:
+        return load_store(where)
+    make_job(Path(), **options)  # what is wrong is found before anything is requested
+    with staged(where, storage_options, mode) as staging:
         job = make_job(staging.root, **options, token=staging.token)
         write_sources(job, given, features, progress=progress, client=client)
         staging.publish(replace=mode == "overwrite")
-    return load_store(path, storage_options=storage_options)
+    return load_store(where, storage_options=storage_options)
 
 
 def plan_store(
@@ -170,19 +170,21 @@ def plan_store(
     dao.errors.DaoError
         For everything that would stop the write before matrices are read.
     """
-    _check_path(path, storage_options)
+    where = _location(path, storage_options)
     given = normalise_sources(sources, organism=organism, layer=layer, feature_key=feature_key)
-    if not is_url(path):
-        return plan_sources(make_job(Path(path), **options), given, features)
+    if isinstance(where, Path):
+        return plan_sources(make_job(where, **options), given, features)
     make_job(Path(), **options)
-    with staged(str(path), storage_options, options.get("mode", "create")) as staging:
+    with staged(where, storage_options, options.get("mode", "create")) as staging:
         return plan_sources(make_job(staging.root, **options), given, features)
 
 
-def _check_path(path: str | os.PathLike[str], storage_options: Mapping[str, Any] | None) -> None:
-    if not isinstance(path, str | os.PathLike) or not str(path):
-        msg = f"A store is written to a path, not to {path!r}."
+def _location(path: object, storage_options: Mapping[str, Any] | None) -> Path | str:
+    if not is_path(path):
+        msg = f"A store is written to a path, not to {type(path).__name__}. Pass a str or a Path."
         raise ArgumentError(msg)
-    if storage_options and not is_url(path):
-        msg = f"{path} is no URL: leave out storage_options=."
+    where = location(path)
+    if storage_options and isinstance(where, Path):
+        msg = f"{where} is not a URL: leave out storage_options=."
         raise ArgumentError(msg)
+    return where

@@ -55,7 +55,7 @@ def _hint(value: Any) -> str | None:
     module, name = kind.__module__.partition(".")[0], kind.__name__
     if hasattr(value, "mod") and hasattr(value, "obs_names"):
         return _of_modalities(list(value.mod))
-    if isinstance(value, bytes | bytearray):
+    if isinstance(value, bytearray):
         return "Pass the path as text: path.decode()."
     known = _BY_NAME.get(name) if module == "anndata" else _BY_MODULE.get(module)
     if known is None and callable(value) and not hasattr(value, "obs_names"):

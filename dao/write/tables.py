@@ -79,7 +79,8 @@ def write_table(root: Path, path: str, table: pd.DataFrame) -> FileInfo:
     """Write a small table as Parquet."""
     (root / path).parent.mkdir(parents=True, exist_ok=True)
     arrow = pa.Table.from_pandas(table, preserve_index=False)
-    pq.write_table(arrow, root / path, compression="zstd", write_page_checksum=True)
+    with (root / path).open("wb") as file:  # pyarrow would interpret a path
+        pq.write_table(arrow, file, compression="zstd", write_page_checksum=True)
     return file_info(root, path)
 
 

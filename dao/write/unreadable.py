@@ -12,9 +12,14 @@ from dao.format.manifest import MANIFEST_NAME
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["check_is_anndata", "check_is_hdf5", "check_is_zarr"]
+__all__ = ["check_is_anndata", "check_is_hdf5", "check_is_zarr", "is_zarr"]
 
 _ZARR = ("zarr.json", ".zgroup", ".zmetadata")
+
+
+def is_zarr(folder: Path) -> bool:
+    """Whether a folder has the files of a Zarr group."""
+    return any((folder / name).exists() for name in _ZARR)
 
 
 def check_is_hdf5(path: Path) -> None:
@@ -47,15 +52,13 @@ def check_is_zarr(folder: Path) -> None:
     dao.errors.SourceError
         Saying what it is instead, as far as that can be seen.
     """
-    if any((folder / name).exists() for name in _ZARR):
+    if is_zarr(folder):
         return
     if (folder / MANIFEST_NAME).exists():
         hint = "It is a dao store: give dao.load_store(path)."
-    elif found := sorted(p.name for p in folder.glob("*.h5ad")):
-        hint = f"Name its files one by one; {found[0]!r} is one of {len(found)}."
     else:
-        hint = "Give the .h5ad file itself, or the folder of an anndata .zarr."
-    msg = f"{folder} is a folder, and no anndata .zarr. {hint}"
+        hint = "Pass a .h5ad file, a folder of them, or the folder of an anndata .zarr."
+    msg = f"{folder} is a folder without .h5ad files, and not an anndata .zarr. {hint}"
     raise SourceError(msg)
 
 

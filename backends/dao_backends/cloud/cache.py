@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dao.paths import local_path
+from dao.replacing import replacing
 from dao.warn import warn
 from dao_backends.cloud.room import Room
 from dao_backends.cloud.shard_file import ShardFile
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dao.format.manifest import FileInfo
 
 __all__ = ["Cache", "NoRoomError", "default_folder"]
@@ -24,7 +26,7 @@ __all__ = ["Cache", "NoRoomError", "default_folder"]
 
 def default_folder() -> Path:
     """Return where caches of the user are by custom, and ``dao`` in it."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dao"
+    return local_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "XDG_CACHE_HOME") / "dao"
 
 
 class NoRoomError(Exception):
@@ -112,10 +114,8 @@ class Cache:
             return
         try:
             self.make_room(len(content), 1)
-            staged, name = tempfile.mkstemp(dir=self._folder / "files")
-            with os.fdopen(staged, "wb") as file:
-                file.write(content)
-            Path(name).replace(self._folder / "files" / info.sha256)
+            with replacing(self._folder / "files" / info.sha256, durable=False) as staged:
+                staged.write_bytes(content)
         except NoRoomError:
             return
         except OSError as error:

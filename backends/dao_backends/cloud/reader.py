@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from dao.errors import ArgumentError
+from dao.paths import local_path
 from dao.remote.bucket import at_once
 from dao.remote.files import RemoteFiles
 from dao.sizes import parse_bytes
@@ -70,7 +70,7 @@ class CloudReader(LocalReader):
     """
 
     def _where(self, options: dict[str, Any]) -> StoreFiles:
-        folder = Path(options.pop("cache_dir", None) or default_folder()).expanduser()
+        folder = local_path(options.pop("cache_dir", None) or default_folder(), "cache_dir")
         size = options.pop("cache_size", _CACHE_SIZE)
         generation = checked_generation(options)
         if self._bucket is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from contextlib import ExitStack
 from dataclasses import replace
@@ -174,7 +173,7 @@ class ForeignFiles:
 
 
 def _stamp(source: Source) -> Stamp:
-    if not isinstance(source.path, str | os.PathLike):
+    if not isinstance(source.path, Path):
         msg = f"{source.label} is in memory: write it with dao.write_store, or use it as it is."
         raise ArgumentError(msg)
     try:

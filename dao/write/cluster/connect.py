@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import tempfile
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -85,9 +84,9 @@ def check_shared(client: Any, root: Path, sources: Iterable[Any]) -> None:
     """
     from dao import __version__
 
-    paths = (Path(s).absolute() for s in sources if isinstance(s, str | os.PathLike))
+    paths = (s for s in sources if isinstance(s, Path))
     wanted = {str(p.parent): str(p) for p in paths if p.exists()}
-    here = next(p for p in (root.absolute(), *root.absolute().parents) if p.is_dir())
+    here = next(p for p in (root, *root.parents) if p.is_dir())
     with ExitStack() as stack:
         probe = None
         with suppress(OSError):  # where nothing can be written the lock says so, in words

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -41,7 +40,7 @@ def write_there(plan: WritePlan, client: Any, report: ProgressReport) -> list[Wr
     dao.errors.DaoError
         That which writing here would raise, and if the cluster fails.
     """
-    root = plan.job.root.absolute()
+    root = plan.job.root
     with building_site(root, plan.job.generation, plan.job.memory) as site:
         crew = Crew(client, root, site)
         return [w for _, w in sorted(crew.carry_out(_works(plan, root, site, report)), key=_number)]
@@ -57,7 +56,7 @@ def _works(plan: WritePlan, root: Path, site: Site, report: ProgressReport) -> I
         name = f"{study.id} ({number + 1} of {len(plan.studies)})"
         advance = report.begin(name, study.n_elements)
         assignment = Assignment(plan.job, study, plan.space(study))
-        if not isinstance(study.source.path, str | os.PathLike | Portion | Store):
+        if not isinstance(study.source.path, Path | Portion | Store):
             # What is in memory is not sent around.
             yield Work(number, _whole(assignment, study.n_elements, is_here=True), advance)
             continue
@@ -70,12 +69,8 @@ def _works(plan: WritePlan, root: Path, site: Site, report: ProgressReport) -> I
 
 
 def _travelling(assignment: Assignment) -> Assignment:
-    """Return an assignment as workers can use it, whatever folder they are in."""
-    study = assignment.study
-    if isinstance(study.source.path, str | os.PathLike):
-        source = replace(study.source, path=Path(study.source.path).absolute())
-        study = replace(study, source=source)
-    return replace(assignment, study=study, space=assignment.space[:0])
+    """Return an assignment without what is sent once for all."""
+    return replace(assignment, space=assignment.space[:0])
 
 
 def _whole(
