@@ -13,8 +13,14 @@ from dao.batches.fetch import fetch
 from dao.batches.locate import locate
 from dao.batches.segment import segment
 from dao.batches.spec import MatrixSpec
+from dao.errors import ArgumentError
+from dao.matrices import check_alike
+from dao.warn import warn
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dao.format.manifest import DatasetInfo
     from dao.store import Store
 
 __all__ = ["to_anndata"]
@@ -24,24 +30,46 @@ def to_anndata(store: Store) -> AnnData:
     """Return the selected cells and features in memory; see `dao.Store.to_anndata`."""
     columns = ColumnMap(store.feature_positions().astype(np.int32))
     datasets = store.selected_datasets
-    shared = [set(d.matrices) for d in datasets]
-    others = sorted(set.intersection(*shared) - {"X"}) if shared else []
+    others, left = _further(datasets)
     adata = AnnData(X=_matrix(store, "X", columns), obs=store.obs, var=store.var)
     for name in others:
         kind, _, key = name.partition("/")
-        infos = store.matrix_infos(name)
         if kind == "layers":
             adata.layers[key] = _matrix(store, name, columns)
-        elif len({i.shape[1] for i in infos}) == 1:
-            width = ColumnMap(np.arange(infos[0].shape[1], dtype=np.int32))
-            values = _matrix(store, name, width, dense=True)
-            names = infos[0].columns
-            if names is not None and all(i.columns == names for i in infos):
-                values = pd.DataFrame(values, index=adata.obs_names, columns=list(names))
-            adata.obsm[key] = values
+        else:
+            adata.obsm[key] = _obsm(store, name, adata.obs_names)
+    if left:
+        warn(f"Left out of the AnnData: {'; '.join(left)}.")
     if len(datasets) == 1:
         adata.uns.update(store.uns[datasets[0].id])
     return adata
+
+
+def _further(datasets: Sequence[DatasetInfo]) -> tuple[list[str], list[str]]:
+    """Return the layers and obsm that all datasets have alike, and why others are left out."""
+    have = [set(d.matrices) for d in datasets]
+    kept, left = [], []
+    for name in sorted(set().union(*have) - {"X"}):
+        lacking = [d.id for d in datasets if name not in d.matrices]
+        if lacking:
+            left.append(f"{name}, which {lacking[0]!r} does not have")
+            continue
+        try:
+            if name.startswith("obsm/"):
+                check_alike(name, datasets)
+            kept.append(name)
+        except ArgumentError as error:
+            left.append(str(error).removesuffix("."))
+    return kept, left
+
+
+def _obsm(store: Store, name: str, index: pd.Index) -> Any:
+    info = store.matrix_infos(name)[0]
+    width = ColumnMap(np.arange(info.shape[1], dtype=np.int32))
+    values = _matrix(store, name, width, dense=info.columns is not None)
+    if info.columns is None:
+        return values
+    return pd.DataFrame(values, index=index, columns=list(info.columns))
 
 
 def _matrix(store: Store, name: str, columns: ColumnMap, *, dense: bool = False) -> Any:

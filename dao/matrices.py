@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dao.errors import UnknownDatasetError, near_matches
+from dao.errors import ArgumentError, UnknownDatasetError, near_matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from dao.format.manifest import DatasetInfo, MatrixInfo
 
-__all__ = ["infos_of", "mean_nnz", "stored_row_bytes"]
+__all__ = ["check_alike", "infos_of", "mean_nnz", "stored_row_bytes"]
 
 
 def infos_of(name: str, datasets: Iterable[DatasetInfo]) -> list[MatrixInfo]:
@@ -33,6 +33,40 @@ def infos_of(name: str, datasets: Iterable[DatasetInfo]) -> list[MatrixInfo]:
             raise UnknownDatasetError(msg)
         infos.append(dataset.matrices[name])
     return infos
+
+
+def check_alike(name: str, datasets: Iterable[DatasetInfo]) -> None:
+    """Refuse an obsm whose columns are not the same, in the same order, in all datasets.
+
+    Raises
+    ------
+    dao.errors.ArgumentError
+        Naming two datasets that differ.
+    """
+    first: DatasetInfo | None = None
+    for dataset in datasets:
+        first = first or dataset
+        one, other = first.matrices[name], dataset.matrices[name]
+        if (one.columns, one.shape[1]) == (other.columns, other.shape[1]):
+            continue
+        key = name.partition("/")[2]
+        msg = (
+            f"obsm {key!r} has other columns in {first.id!r} ({_columns(one)}) than in "
+            f"{dataset.id!r} ({_columns(other)}): they cannot be read together. "
+        )
+        same = one.columns and other.columns and sorted(one.columns) == sorted(other.columns)
+        raise ArgumentError(
+            msg + "Bring them into one order with store.compact()."
+            if same
+            else msg + f"Choose one of them: store.subset(dataset={first.id!r})."
+        )
+
+
+def _columns(info: MatrixInfo) -> str:
+    if info.columns is None:
+        return f"{info.shape[1]:,} without names"
+    shown = ", ".join(map(repr, info.columns[:4]))
+    return shown if len(info.columns) < 5 else f"{shown} and {len(info.columns) - 4} more"
 
 
 def mean_nnz(infos: Sequence[MatrixInfo]) -> float:

@@ -16,6 +16,7 @@ from dao.batches.spec import BatchSpec, MatrixSpec
 from dao.batches.steps import split_transform
 from dao.errors import ArgumentError, near_matches
 from dao.format.encodings import check_cast
+from dao.matrices import check_alike
 from dao.samplers import Random, Sampler, Sequential, Shuffle
 from dao.samplers.auto import auto_batch_size
 
@@ -123,15 +124,12 @@ def _output_dtype(store: Store, matrix: str, dtype: Any) -> np.dtype[Any]:
 
 def _obsm_spec(store: Store, name: str) -> MatrixSpec:
     infos = store.matrix_infos(f"obsm/{name}")
-    widths = {i.shape[1] for i in infos}
-    if len(widths) > 1:
-        msg = f"obsm {name!r} has {', '.join(map(str, sorted(widths)))} columns in the datasets."
-        raise ArgumentError(msg)
+    check_alike(f"obsm/{name}", store.selected_datasets)
     dtypes = [np.dtype(i.source_dtype) for i in infos]
     dtype = np.result_type(*dtypes) if dtypes else np.dtype(np.float32)
     if dtype.kind == "b" or dtype == np.float16:
         dtype = np.dtype(np.float32)
-    width = max(widths, default=0)
+    width = infos[0].shape[1] if infos else 0
     return MatrixSpec(ColumnMap(np.arange(width, dtype=np.int32)), dtype, dense=True)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dao.write.portion import Origin
     from dao.write.source import Source
 
-__all__ = ["OpenSource", "check_key", "no_x", "x_name"]
+__all__ = ["OpenSource", "check_key", "no_x", "without_x", "x_name"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class OpenSource:
         What a store says of its cells besides.
     held
         What the source holds besides obs, var, X and uns: kind (``"layers"``, ``"obsm"``,
-        ``"varm"``, ``"raw"``, ...) -> names.
+        ``"varm"``, ``"raw"``, ...) -> names. What became X is not among them.
     """
 
     label: str
@@ -83,6 +83,16 @@ def x_name(source: Source, layers: Iterable[str], *, has_raw: bool) -> str:
         raise ArgumentError(msg)
     check_key(source, "layers", name, known)
     return f"layers/{name}"
+
+
+def without_x(held: Mapping[str, tuple[str, ...]], x: str) -> dict[str, tuple[str, ...]]:
+    """Return what a source holds without the matrix that became X, and without empty kinds."""
+    kind, _, key = x.partition("/")
+    return {
+        k: rest
+        for k, names in held.items()
+        if (rest := tuple(n for n in names if k != kind or (key and n != key)))
+    }
 
 
 def check_key(source: Source, kind: str, key: str, container: Iterable[str]) -> None:

@@ -75,8 +75,8 @@ class Beside:
         Metadata of its Zarr group.
     shuffled
         Whether its rows are in a random order.
-    warning
-        What the user is to be told.
+    uns_left
+        Paths of the keys of uns that are left out.
     origins
         Which datasets its cells were in at first; none if always in this one.
     """
@@ -85,16 +85,16 @@ class Beside:
     tables: WrittenTables
     uns: FileInfo
     shuffled: bool
-    warning: str | None
+    uns_left: tuple[str, ...]
     origins: tuple[OriginInfo, ...] = ()
 
 
 @dataclass(frozen=True)
 class Written:
-    """A dataset on disk, and what the user is to be told of it."""
+    """A dataset on disk, and the paths of the keys of its uns that are left out."""
 
     info: DatasetInfo
-    warning: str | None
+    uns_left: tuple[str, ...]
 
 
 def write_dataset(
@@ -161,13 +161,13 @@ def write_beside(
         attributes = {"encoding-type": "dict", "encoding-version": "0.1.0"}
         write_group(root, f"{path}/{container}", attributes)
     tables = write_tables(root, path, study, assignment.space, obs, rows, origin)
-    uns, warning = convert_uns(opened.uns(), study.source.label)
+    uns, uns_left = convert_uns(opened.uns())
     return Beside(
         group=group,
         tables=tables,
         uns=write_text(root, f"{path}/uns.json", json.dumps(uns, ensure_ascii=False)),
         shuffled=assignment.job.shuffle or (origin is not None and origin.shuffled),
-        warning=warning,
+        uns_left=uns_left,
         origins=() if origin is None else origin.origins(study.id),
     )
 
@@ -191,8 +191,10 @@ def matrix_job(assignment: Assignment, name: str, matrix: SourceMatrix) -> Matri
     if matrix.shape[0] != study.n_source_rows:
         msg = f"{study.source.label} has changed while it was written: {name} has other rows now."
         raise SourceError(msg)
-    targets = np.arange(matrix.shape[1])
-    if not is_obsm:
+    columns = study.obsm[name] if is_obsm else None
+    if columns is not None:
+        targets = np.array(columns.places, np.int64)
+    else:
         targets = study.features.targets(assignment.space)
         if len(targets) != matrix.shape[1]:
             msg = (
@@ -208,7 +210,7 @@ def matrix_job(assignment: Assignment, name: str, matrix: SourceMatrix) -> Matri
         targets.astype(np.int32),
         matrix.dtype,
         matrix.encoding,
-        matrix.columns,
+        None if columns is None else columns.names,
         force_dense=is_obsm,
         buckets=Buckets.within(shape, matrix.n_stored) if matrix.encoding == "csc" else None,
     )
@@ -243,5 +245,5 @@ def describe(
             dropped=tables.dropped,
             origins=beside.origins,
         ),
-        beside.warning,
+        beside.uns_left,
     )

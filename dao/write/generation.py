@@ -10,8 +10,8 @@ import pandas as pd
 from dao.format.manifest import FeatureSpaceInfo, FileInfo, Manifest
 from dao.format.names import organism_slug
 from dao.provenance import created_by, now, record_of
-from dao.warn import warn
 from dao.write.dataset import Assignment, Written, write_dataset
+from dao.write.left_out import warn_of_left_out
 from dao.write.matrices import Workshop
 from dao.write.tables import write_table
 from dao.write.workers import Workers
@@ -44,10 +44,11 @@ def write_generation(
     """
     job, base = plan.job, plan.base
     datasets = list(base.datasets if base else ())
+    uns: dict[str, tuple[str, ...]] = {}
     for written in _write_datasets(plan, report, client):
         datasets.append(written.info)
-        if written.warning:
-            warn(written.warning)
+        uns[written.info.id] = written.uns_left
+    warn_of_left_out(plan.studies, uns)
     created = now()
     action = job.mode if before else "create"
     record = record_of(job.generation, created, action, (s.id for s in plan.studies))

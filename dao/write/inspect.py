@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -16,12 +16,14 @@ from dao.samplers.rng import permutation
 from dao.where import check, evaluate, parse
 from dao.write.align import SourceFeatures, source_features
 from dao.write.conform import conform_obs
+from dao.write.left_out import left_out
 from dao.write.obs import ObsTable, encode_obs
+from dao.write.obsm import ObsmColumns
 from dao.write.opened import OpenSource, open_source
 from dao.write.relabel import prepare_obs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -47,6 +49,10 @@ class Study:
         Elements to be read, over all its matrices, for the progress bar.
     matrices
         What is written besides X: what was asked for, else all that a store has.
+    obsm
+        Matrix -> its columns, for those of the matrices that are obsm.
+    left_out
+        Kind -> names of what the source holds and is not written.
     """
 
     source: Source
@@ -57,6 +63,8 @@ class Study:
     obs: ObsTable
     n_elements: int
     matrices: tuple[str, ...]
+    obsm: Mapping[str, ObsmColumns] = field(default_factory=dict)
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -112,8 +120,11 @@ def inspect_opened(
     features = source_features(str(source.id), opened, source.feature_key)
     n_elements = opened.x.n_stored
     matrices = job.matrices or (opened.origin.matrices if opened.origin else ())
+    obsm = {}
     for name in matrices:
         matrix = opened.matrix(name)
+        if name.startswith("obsm/"):
+            obsm[name] = ObsmColumns.of(matrix.shape[1], matrix.columns)
         if matrix.shape[0] != len(obs):
             msg = f"{name} of {source.label} has {matrix.shape[0]} rows, obs {len(obs)}."
             raise SourceError(msg)
@@ -122,7 +133,18 @@ def inspect_opened(
     rows = row_order(source, opened, obs, job)
     organism = _organism(source, opened, original)
     known = ObsTable(table.names[:0], {}, table.columns, table.categories)
-    study = Study(source, organism, features, len(rows), len(obs), known, n_elements, matrices)
+    study = Study(
+        source,
+        organism,
+        features,
+        len(rows),
+        len(obs),
+        known,
+        n_elements,
+        matrices,
+        obsm,
+        left_out(opened, matrices, n_obs=len(rows), n_source_rows=len(obs)),
+    )
     return study, table, rows
 
 

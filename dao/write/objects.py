@@ -12,7 +12,7 @@ import pandas as pd
 import zarr
 
 from dao.errors import DaoError, SourceError
-from dao.write.contents import OpenSource, check_key, no_x, x_name
+from dao.write.contents import OpenSource, check_key, no_x, without_x, x_name
 from dao.write.elements import HELD, stored_element
 from dao.write.lazy import dask_matrix, is_dask, view_matrix
 from dao.write.matrix import SourceMatrix, dense_matrix, memory_matrix
@@ -55,7 +55,7 @@ def open_object(source: Source, adata: Any, stack: ExitStack) -> OpenSource:
         x, var = _any_matrix(adata.raw.X, f"raw of {label}"), adata.raw.var
     else:
         x, var = matrix(name), adata.var
-    held = {kind: names for kind in HELD if (names := tuple(getattr(adata, kind)))}
+    held = {kind: tuple(getattr(adata, kind)) for kind in HELD}
     held |= {"raw": ("raw",)} if has_raw else {}
     return OpenSource(
         label,
@@ -63,8 +63,8 @@ def open_object(source: Source, adata: Any, stack: ExitStack) -> OpenSource:
         _table(var),
         x,
         matrix,
-        lambda: _in_memory(dict(adata.uns)),
-        held=held,
+        lambda: dict(adata.uns),
+        held=without_x(held, name),
     )
 
 
@@ -129,11 +129,7 @@ def _table(value: Any) -> pd.DataFrame:
 
 
 def _in_memory(value: Any) -> Any:
-    """Return a value, or all values of a mapping, in memory."""
-    if isinstance(value, dict):
-        return {key: _in_memory(item) for key, item in value.items()}
-    if is_dask(value):
-        return value.compute()
+    """Return a matrix or table that is read lazily in memory; anything else as it is."""
     if type(value).__module__.startswith(("anndata.", "xarray.")):
         return value.to_memory() if hasattr(value, "to_memory") else value
     return value

@@ -17,7 +17,7 @@ from zarr.storage import LocalStore
 
 from dao.errors import DaoError, SourceError, near_matches
 from dao.nearby import names_in
-from dao.write.contents import OpenSource, check_key, no_x, x_name
+from dao.write.contents import OpenSource, check_key, no_x, without_x, x_name
 from dao.write.elements import HELD, read_element, read_frame, stored_element
 from dao.write.objects import open_object
 from dao.write.portion import Portion
@@ -111,11 +111,7 @@ def _open_portion(source: Source, portion: Portion) -> OpenSource:
             partial(stored_matrix, portion),
             partial(stored_uns, portion),
             replace(origin, matrices=matrices),
-            {
-                kind: names
-                for kind in ("layers", "obsm")
-                if (names := tuple(_of_kind(kind, origin.matrices)))
-            },
+            without_x({k: tuple(_of_kind(k, origin.matrices)) for k in ("layers", "obsm")}, name),
         )
     )
 
@@ -148,8 +144,9 @@ def _open_group(source: Source, group: Any, kind: str) -> OpenSource:
     def uns() -> dict[str, Any]:
         return dict(read_element(group["uns"])) if "uns" in group else {}
 
-    held = {kind: names for kind in HELD if (names := _names_in(group.get(kind, ())))}
+    held = {kind: _names_in(group.get(kind, ())) for kind in HELD}
     held |= {"raw": ("raw",)} if has_raw else {}
+    held = without_x(held, name)
     obs = partial(read_frame, group["obs"])
     return _checked(OpenSource(source.label, obs, var, x, matrix, uns, held=held))
 

@@ -14,6 +14,7 @@ from dao.features.reference import references
 from dao.format.obs_schema import VIRTUAL_COLUMNS, unite_categories, unite_columns
 from dao.write.align import build_space
 from dao.write.measured import warn_of_gaps
+from dao.write.obsm import align_obsm
 from dao.write.source import check_unique
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def make_plan(
     if job.mode == "append":
         _check_new(studies, old)
     check_unique([*(d.id for d in old), *(s.id for s in studies)])
+    studies = align_obsm(studies, base, asked=bool(job.matrices))
     spaces, matched = _align(job, studies, features, base)
     obs_columns, categories = _unite_obs(job, matched, base)
     return WritePlan(job, tuple(matched), spaces, obs_columns, categories, base)

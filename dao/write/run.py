@@ -14,6 +14,7 @@ from dao.write.change import check_there, in_order, without
 from dao.write.commit import check_target, commit, garbage, remove_all, write_lock
 from dao.write.generation import write_generation
 from dao.write.inspect import inspect_sources
+from dao.write.left_out import warn_of_left_out
 from dao.write.plan import WritePlan, make_plan
 from dao.write.progress import progress_report
 
@@ -94,7 +95,9 @@ def plan_sources(job: Job, sources: Sequence[Source], features: Any) -> WritePla
     check_target(job.root, job.mode)
     job = _with_stored_schema(job)
     studies = inspect_sources(sources, job)
-    return make_plan(job, studies, features, _base(job, _stored(job), [s.id for s in studies]))
+    plan = make_plan(job, studies, features, _base(job, _stored(job), [s.id for s in studies]))
+    warn_of_left_out(studies, {})
+    return plan
 
 
 def _base(job: Job, before: Manifest | None, ids: Sequence[str]) -> Manifest | None:

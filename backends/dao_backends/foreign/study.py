@@ -88,7 +88,9 @@ def align(
     """
     dense = name.startswith("obsm/")
     if dense:
-        targets, n_vars = np.arange(matrix.shape[1]), matrix.shape[1]
+        columns = study.obsm[name]
+        targets, n_vars = np.array(columns.places, np.int64), matrix.shape[1]
+        matrix = replace(matrix, columns=columns.names)
     elif len(targets) != matrix.shape[1]:
         label, layer = study.source.label, study.source.layer or "X"
         msg = (
