@@ -9,7 +9,8 @@ AZURITE := $(if $(shell command -v npm),.azurite/.done)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test lint unit docs dist core no-core bench bench-scale bench-memory soak clean
+.PHONY: help demo test lint unit docs dist core no-core bench bench-scale bench-memory bench-cliffs
+.PHONY: soak clean
 
 help:
 	@echo "make demo   write a store from single-cell studies and train on a part of it"
@@ -23,6 +24,7 @@ help:
 	@echo "            options go into ARGS='...'; ARGS=--quick only shows that it runs"
 	@echo "make bench-scale  how cost grows with the number of cells, into docs/benchmarks/"
 	@echo "make bench-memory  the peak memory of writing beside what it may hold; minutes"
+	@echo "make bench-cliffs  inputs that once took minutes, each with a bound; a minute or two"
 	@echo "make soak   half an hour of epochs that end in all ways; memory, threads and files stay;"
 	@echo "            and a minute of eight readers beside a writer"
 	@echo "make clean  remove everything that was made here"
@@ -60,6 +62,9 @@ bench-scale: .venv/.dev
 
 bench-memory: .venv/.dev
 	$(BIN)/python tests/benchmarks/memory.py $(ARGS)
+
+bench-cliffs: .venv/.dev
+	$(BIN)/python tests/benchmarks/cliffs.py $(ARGS)
 
 soak: .venv/.dev
 	DAO_SOAK_MINUTES=30 $(BIN)/pytest -n 3 tests/test_buffers.py tests/test_readers_and_writer.py \

@@ -96,14 +96,25 @@ class Column:
         if self.info.kind == "categorical":
             return pd.Categorical.from_codes(self.values, dtype=self.dtype, validate=False)
         if self.categories is not None:
-            texts = np.empty(len(self.categories) + 1, object)
-            texts[:-1] = Texts.of(self.categories).array.to_numpy(zero_copy_only=False)
-            return texts[self.values]
+            return self._texts()
         if self.info.kind == "int" and self.missing.any():
             return pd.arrays.IntegerArray(self.values, self.missing)
         if self.info.kind == "bool" and self.missing.any():
             return pd.arrays.BooleanArray(self.values, self.missing)
         return self.values
+
+    def _texts(self) -> NDArray[np.object_]:
+        """Return the texts behind the codes, None where they are missing.
+
+        A batch of a column of a million texts makes Python objects of its own rows alone.
+        """
+        known = Texts.of(self.categories or []).array
+        if len(self) < len(known):
+            taken = known.take(pa.array(self.values, mask=self.values < 0))
+            return np.asarray(taken.to_numpy(zero_copy_only=False))
+        texts = np.empty(len(known) + 1, object)
+        texts[:-1] = known.to_numpy(zero_copy_only=False)
+        return np.asarray(texts[self.values])
 
     def to_arrow(self) -> pa.Array:
         """Return an Arrow array; codes stay codes, as a dictionary."""

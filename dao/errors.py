@@ -7,8 +7,9 @@ wrong, where, and what to do next.
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
+
+from dao.similar import similar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -169,10 +170,9 @@ def near_matches(wanted: object, known: Iterable[object], limit: int = 3) -> str
     with a space so that it can be appended to a sentence.
     """
     names = [str(k) for k in known]
-    lowered = {name.lower(): name for name in reversed(names)}
-    close = difflib.get_close_matches(str(wanted).lower(), list(lowered), n=limit, cutoff=0.5)
+    close = similar(str(wanted), names, limit)
     if close:
-        return f" Did you mean {_either([lowered[c] for c in close])}?"
+        return f" Did you mean {_either(close)}?"
     if not names:
         return " There are none."
     shown = ", ".join(repr(n) for n in names[:10])

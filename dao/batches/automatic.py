@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from dao.batches.rows import labels_of
-from dao.samplers import Labels, Shuffle
+from dao.batches.rows import key_of
+from dao.samplers import Shuffle
 from dao.samplers.auto import auto_shuffle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from dao.samplers import Rows, Sampler
@@ -46,11 +45,8 @@ def label_function(store: Store, key: str) -> LabelsOf:
     """Return a function from positions in the selection to labels of an obs column."""
     if key == "dataset":
         return store.selection.dataset_of
-    column = labels_of(key, store.obs_column(key))
-    if not isinstance(column, Labels):
-        _, codes = np.unique(column, return_inverse=True)
-        return lambda rows: codes[rows]
-    return lambda rows: column.codes[rows]
+    codes = key_of(key, store.obs_column(key)).codes
+    return lambda rows: codes[rows]
 
 
 def _unmixed(store: Store) -> Iterator[str]:

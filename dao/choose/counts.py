@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from dao.errors import ArgumentError
 from dao.notebook import table_html
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Counts", "cross_counts", "crossed", "occurring", "value_counts"]
 
+_MOST_ENTRIES = 100_000_000
 _NUMBERS = ({"i"}, {"u"}, {"f"})
 
 
@@ -32,22 +34,50 @@ class Counts(pd.Series):
         return table_html(self.to_frame())
 
 
-def value_counts(name: str, column: Column) -> Counts:
+def value_counts(
+    name: str, column: Column, *, normalize: bool = False, dropna: bool = False
+) -> Counts:
     """Return how many cells have each value that occurs, missing ones last."""
     codes, values = _coded(column)
     counts = np.bincount(codes, minlength=len(values))
+    counts[-1] *= not dropna
     order = _by_frequency(counts)
-    return Counts(counts[order], index=_index(values, order, name), name="count")
+    found = Counts(counts[order], index=_index(values, order, name), name="count")
+    return Counts((found / max(1, counts.sum())).rename("proportion")) if normalize else found
 
 
-def cross_counts(name: str, column: Column, by_name: str, by: Column) -> pd.DataFrame:
-    """Return a table of one row per value and one column per value of ``by``."""
+def cross_counts(
+    name: str,
+    column: Column,
+    by_name: str,
+    by: Column,
+    *,
+    normalize: bool = False,
+    dropna: bool = False,
+) -> pd.DataFrame:
+    """Return a table of one row per value and one column per value of ``by``.
+
+    Raises
+    ------
+    dao.errors.ArgumentError
+        If the table would have more than 100 million entries.
+    """
     codes, values = occurring(column)
     by_codes, by_values = occurring(by)
+    if len(values) * len(by_values) > _MOST_ENTRIES:
+        msg = (
+            f"{name!r} has {len(values):,} values and {by_name!r} {len(by_values):,}: a table of "
+            "them all would not fit into memory. Count one of the two, or the pairs that occur: "
+            f"store.obs.groupby([{name!r}, {by_name!r}], observed=True).size()."
+        )
+        raise ArgumentError(msg)
     counts = crossed(codes, by_codes, (len(values), len(by_values)))
+    counts[-1] *= not dropna
+    counts[:, -1] *= not dropna
     rows, columns = _by_frequency(counts.sum(axis=1)), _by_frequency(counts.sum(axis=0))
+    shown: NDArray[Any] = counts / max(1, counts.sum()) if normalize else counts
     return pd.DataFrame(
-        counts[np.ix_(rows, columns)],
+        shown[np.ix_(rows, columns)],
         index=_index(values, rows, name),
         columns=_index(by_values, columns, by_name),
     )
@@ -97,7 +127,9 @@ def _by_frequency(counts: NDArray[Any]) -> NDArray[Any]:
 
 def _index(values: list[Any], order: NDArray[Any], name: str) -> pd.Index:
     held = [values[i] for i in order.tolist()]
-    # NaN beside whole numbers must not make floats of them.
-    kinds = {np.asarray(value).dtype.kind for value in held}
-    index: pd.Index = pd.Index(held, dtype=None if kinds in _NUMBERS else object, name=name)
+    # One value of each type is enough to look at: there may be millions of values.
+    kinds = {np.asarray(value).dtype.kind for value in {type(v): v for v in held}.values()}
+    # NaN beside whole numbers must not make floats of them; beside times it becomes NaT.
+    inferred = kinds in _NUMBERS or (kinds & {"M", "m"} and len(kinds - {"f"}) == 1)
+    index: pd.Index = pd.Index(held, dtype=None if inferred else object, name=name)
     return index

@@ -139,7 +139,8 @@ class Weighted:
 
 
 def _looked_up(column: str, weight_of: Mapping[Any, float], labels: Labels) -> NDArray[np.float64]:
-    unknown = [value for value in weight_of if value not in set(labels.names)]
+    known = set(labels.names)
+    unknown = [value for value in weight_of if value not in known]
     if unknown:
         near = near_matches(unknown[0], labels.names)
         msg = f"obs column {column!r} has no value {unknown[0]!r}.{near}"
