@@ -19,6 +19,7 @@ from dao.format.encodings import check_cast
 from dao.matrices import check_alike
 from dao.samplers import Random, Sampler, Sequential, Shuffle
 from dao.samplers.auto import auto_batch_size
+from dao.warn import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -61,6 +62,12 @@ def make_generator(
     if x_format not in {"csr", "dense"}:
         msg = f"x_format={x_format!r}: give 'csr' or 'dense'."
         raise ArgumentError(msg)
+    if not store.n_obs:
+        warn(
+            f"No cell is selected (of {store.manifest.n_obs:,} in the store), so there are no "
+            "batches. Each call of subset narrows the selection of the one before: look at "
+            "store.value_counts(column), or begin again from dao.load_store(path)."
+        )
     store = _with_features(store, var_names, missing)
     columns = ColumnMap(store.feature_positions().astype(np.int32))
     matrices = {

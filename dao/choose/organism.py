@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dao.errors import UnknownDatasetError, near_matches
-from dao.format.names import canonical_organism
+from dao.format.obs_schema import VIRTUAL_COLUMNS
+from dao.format.organisms import canonical_organism
 
 if TYPE_CHECKING:
     from dao.store import Store
@@ -24,7 +25,8 @@ def of_organism(store: Store, which: str) -> Store:
     dao.errors.UnknownDatasetError
         If none of its cells is selected.
     """
-    name, selection = canonical_organism(which), store.selection
+    selection = store.selection
+    name = which if which in store.organisms else canonical_organism(which)
     if store.organisms == (name,):
         return store
     if name not in store.organisms:
@@ -32,6 +34,8 @@ def of_organism(store: Store, which: str) -> Store:
         msg = f"No cells of an organism {which!r} are selected.{near}"
         if which in store.datasets:
             msg = f"{which!r} is a dataset, not an organism: store.subset(dataset={which!r})."
+        elif which in (*store.obs_columns, *VIRTUAL_COLUMNS):
+            msg = f"{which!r} is an obs column, not an organism: store.obs[{which!r}]."
         raise UnknownDatasetError(msg)
     there = [d.organism == name for d in store.manifest.datasets]
     masks = [np.full(selection.counts[i], there[i]) for i in selection.datasets]

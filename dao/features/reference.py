@@ -13,7 +13,7 @@ from dao.errors import ArgumentError, near_matches
 from dao.features.filter import rows_where
 from dao.features.match import Matcher, Matching, rename
 from dao.features.read import read_feature_table, read_table, symbol_column
-from dao.format.names import canonical_organism
+from dao.format.organisms import canonical_organism
 from dao.paths import is_path, local_path
 
 if TYPE_CHECKING:

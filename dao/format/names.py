@@ -12,18 +12,6 @@ _RESERVED = {"con", "prn", "aux", "nul"}
 
 _ENSEMBL_VERSION = re.compile(r"^(ENS[A-Z]{0,6}[GTPE]\d{11})\.\d+(_PAR_Y)?$")
 
-_ORGANISMS = {
-    "human": "Homo sapiens",
-    "mouse": "Mus musculus",
-    "rat": "Rattus norvegicus",
-    "zebrafish": "Danio rerio",
-    "fly": "Drosophila melanogaster",
-    "fruit fly": "Drosophila melanogaster",
-    "worm": "Caenorhabditis elegans",
-    "pig": "Sus scrofa",
-    "macaque": "Macaca mulatta",
-    "chicken": "Gallus gallus",
-}
 UNKNOWN_ORGANISM = "unknown"
 
 
@@ -59,17 +47,6 @@ def is_safe_path(path: object) -> bool:
     except UnicodeEncodeError:  # half of a surrogate pair: no file has such a name
         return False
     return all(part not in {"", ".", ".."} for part in path.split("/"))
-
-
-def canonical_organism(name: str) -> str:
-    """Return the binomial name for common English names; other names as they are.
-
-    >>> canonical_organism("human"), canonical_organism("Homo sapiens")
-    ('Homo sapiens', 'Homo sapiens')
-    """
-    stripped = name.strip()
-    key = stripped.lower().replace("_", " ")
-    return _ORGANISMS.get(key, next((o for o in _ORGANISMS.values() if o.lower() == key), stripped))
 
 
 def organism_slug(organism: str) -> str:

@@ -12,9 +12,11 @@ from dao.directory import StoreDirectory
 from dao.errors import ArgumentError, DatasetIdError
 from dao.features.reference import references
 from dao.format.obs_schema import VIRTUAL_COLUMNS, unite_categories, unite_columns
+from dao.warn import warn
 from dao.write.align import build_space
 from dao.write.measured import warn_of_gaps
 from dao.write.obsm import align_obsm
+from dao.write.organisms import organism_problems
 from dao.write.source import check_unique
 
 if TYPE_CHECKING:
@@ -80,9 +82,19 @@ def make_plan(
         _check_new(studies, old)
     check_unique([*(d.id for d in old), *(s.id for s in studies)])
     studies = align_obsm(studies, base, asked=bool(job.matrices))
+    _warn_of_organisms(studies, base)
     spaces, matched = _align(job, studies, features, base)
     obs_columns, categories = _unite_obs(job, matched, base)
     return WritePlan(job, tuple(matched), spaces, obs_columns, categories, base)
+
+
+def _warn_of_organisms(studies: Sequence[Study], base: Manifest | None) -> None:
+    ids: dict[str, list[str]] = {}
+    for study in studies:
+        ids.setdefault(study.organism, []).append(study.id)
+    there = [s.organism for s in base.feature_spaces] if base else []
+    for problem in organism_problems(ids, there):
+        warn(problem)
 
 
 def _check_new(studies: Sequence[Study], old: Sequence[DatasetInfo]) -> None:
