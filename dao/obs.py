@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dao.selection import Selection
     from dao.where.branch import Descendants
 
-__all__ = ["Column", "ObsStore", "frame_columns"]
+__all__ = ["Column", "ObsStore"]
 
 T = TypeVar("T")
 
@@ -255,28 +255,3 @@ class _LazyColumns(Mapping[str, Column]):
 
     def __len__(self) -> int:
         return len(self._obs.infos)
-
-
-def frame_columns(obs: pd.DataFrame) -> dict[str, Column]:
-    """Return the columns of a DataFrame, for filters on a study that is not in a store yet."""
-    columns = {}
-    for name in obs.columns:
-        values = obs[name]
-        missing = values.isna().to_numpy()
-        if isinstance(values.dtype, pd.CategoricalDtype):
-            info = ColumnInfo(
-                "categorical",
-                "string" if values.cat.categories.inferred_type == "string" else "float64",
-                bool(values.cat.ordered),
-            )
-            codes = values.cat.codes.to_numpy().astype(np.int32)
-            columns[str(name)] = Column(info, codes, missing, values.cat.categories.tolist())
-        elif values.dtype.kind in "biuf" and isinstance(values.dtype, np.dtype):
-            kind = {"b": "bool", "f": "float"}.get(values.dtype.kind, "int")
-            info = ColumnInfo(kind, str(values.dtype))
-            columns[str(name)] = Column(info, values.to_numpy(), missing)
-        else:
-            numbers, uniques = pd.factorize(values)
-            info = ColumnInfo("string", "string")
-            columns[str(name)] = Column(info, numbers.astype(np.int32), missing, list(uniques))
-    return columns

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
 
+from dao.choose.absent import absent
 from dao.choose.algebra import combined, others
+from dao.choose.both import chosen
 from dao.choose.conditions import conditions
 from dao.choose.counts import cross_counts, value_counts
 from dao.choose.describe import as_glance, at_a_glance, describe
 from dao.choose.draw import draw
 from dao.choose.filters import filtered
-from dao.choose.organism import of_organism
-from dao.choose.positions import positions_of
+from dao.choose.positions import mask_of, positions_of
+from dao.copies import own_copy
 from dao.errors import ArgumentError
 from dao.features import choose_features, matching_table, measured
 from dao.format.obs_schema import SOURCE_ROW_COLUMN, VIRTUAL_COLUMNS
@@ -91,30 +94,40 @@ class Store(View):
         """Ids of the datasets that have cells in the selection, in store order."""
         return [self.manifest.datasets[i].id for i in self.selection.datasets]
 
-    @cached_property
+    @property
     def obs(self) -> pd.DataFrame:
         """Obs of the selected cells, in their order, indexed by their names.
 
         Besides the columns of the studies there are ``dataset``, ``organism`` and
-        ``_source_row``, the row that the cell had in its source.
+        ``_source_row``, the row that the cell had in its source. The table is a copy: what is
+        changed in it does not change the store, its batches or `to_anndata`. It is read once, so
+        keep it in a variable where it is large: before pandas 3 each copy takes its memory.
 
         Examples
         --------
         >>> store.obs["cell_type"].iloc[:3].tolist()
         ['monocyte', 'monocyte', 'T cell']
         """
+        return own_copy(self._obs_table)
+
+    @cached_property
+    def _obs_table(self) -> pd.DataFrame:
         names = [*VIRTUAL_COLUMNS, *self.obs_columns, SOURCE_ROW_COLUMN]
         return self._obs.frame(self.selection, names)
 
-    @cached_property
+    @property
     def var(self) -> pd.DataFrame:
-        """The selected features with what the studies agree on, indexed by feature id.
+        """The selected features with what the studies agree on, indexed by feature id; a copy.
 
         Examples
         --------
         >>> store.var.index[:3].tolist()
         ['GENE29', 'GENE218', 'GENE135']
         """
+        return own_copy(self._var_table)
+
+    @cached_property
+    def _var_table(self) -> pd.DataFrame:
         table = self._space_table("var")
         if self._chosen_features is None:
             return table
@@ -122,23 +135,31 @@ class Store(View):
             table = table.drop(index=list(self._zero_features), errors="ignore")
         return table.reindex(self._chosen_features)
 
-    @cached_property
+    @property
     def var_names(self) -> pd.Index:
-        """Ids of the selected features, in order."""
+        """Ids of the selected features, in order; a copy."""
         if self._chosen_features is not None:
-            return self._chosen_features
-        return self._space_table("var_names").index
+            return self._chosen_features.copy(deep=True)
+        return self._space_table("var_names").index.copy(deep=True)
 
-    @cached_property
+    @property
     def uns(self) -> dict[str, Any]:
-        """Dataset id -> the unstructured annotation of that study.
+        """Dataset id -> the unstructured annotation of that study; a copy.
 
         Examples
         --------
         >>> store.uns
         {'blood': {}, 'gut': {}}
         """
+        return deepcopy(self._documents)
+
+    @cached_property
+    def _documents(self) -> dict[str, Any]:
         return {d.id: self.reader.document(d.uns.path) for d in self.selected_datasets}
+
+    def __getattr__(self, name: str) -> Any:
+        """Refuse what AnnData has and a store has not, with what there is instead."""
+        raise absent(self, name)
 
     def __len__(self) -> int:
         """Return the number of selected cells."""
@@ -154,23 +175,33 @@ class Store(View):
     # --- choosing -----------------------------------------------------------------------------
 
     def __getitem__(self, which: Any) -> Store:
-        """Return the cells of an organism, which share a feature space; else those of `take`.
+        """Return the cells of an organism, the cells of `take`, or cells and features.
+
+        Parameters
+        ----------
+        which
+            The name of an organism; or what `take` takes; or ``cells, features`` as in AnnData,
+            where features are names, positions, booleans or a slice, and ``:`` is all.
 
         Raises
         ------
         dao.errors.UnknownDatasetError
             If no cell of the organism is selected.
+        dao.errors.ArgumentError, dao.errors.UnknownValueError, dao.errors.UnknownFeatureError
+            If there is no such cell or feature.
 
         Examples
         --------
         >>> store["human"].n_obs, store[[5, 3]].n_obs
         (400, 2)
+        >>> store[:10, ["GENE7", "GENE3"]].shape, store[store.obs["n_counts"] > 150, :5].n_vars
+        ((10, 2), 5)
         """
-        return of_organism(self, which) if isinstance(which, str) else self.take(which)
+        return chosen(self, which)
 
     def subset(
         self,
-        where: str | pc.Expression | None = None,
+        where: str | pc.Expression | Mapping[str, Any] | pd.Series | NDArray[Any] | None = None,
         *,
         exclude: Mapping[str, Any] | None = None,
         **columns: Any,
@@ -182,12 +213,14 @@ class Store(View):
         where
             An expression over obs columns, ``dataset`` and ``organism``, for example
             ``"n_counts > 1000 and sex == 'female'"`` (see `dao.where`); or an expression of
-            pyarrow.
+            pyarrow; or a dict of columns and values; or booleans for all selected cells, as
+            `take` takes them.
         exclude
             Column -> value or values that are left out.
         **columns
-            Column -> value or values to keep; None stands for missing, a `pandas.Interval`
-            for a range, `dao.descendants` for a branch of an ontology.
+            Column -> value or values to keep; None, NaN, NaT and `pandas.NA` stand for missing, a
+            `pandas.Interval` for a range, `dao.descendants` for a branch of an ontology. Times
+            may be text, `datetime`, `pandas.Timestamp` or `numpy.datetime64`.
 
         Raises
         ------
@@ -203,6 +236,9 @@ class Store(View):
         >>> store.subset("n_counts > 150 and cell_type != 'monocyte'").n_obs
         148
         """
+        mask = mask_of(where, self.selection, self._obs)
+        if mask is not None:
+            return self.keep(mask).subset(exclude=exclude, **columns)
         expression = conditions(
             where,
             exclude,
@@ -222,7 +258,8 @@ class Store(View):
         ----------
         which
             Positions in this selection (negative ones count from its end), a slice, booleans
-            for all its cells, or obs names.
+            for all its cells, or obs names. A `pandas.Series` of booleans is aligned by obs
+            names. A name that several cells have stands for all of them, with a warning.
 
         Raises
         ------
@@ -237,16 +274,26 @@ class Store(View):
         return self._select(self.selection.take(positions_of(which, self.selection, self._obs)))
 
     def head(self, n: int = 5) -> Store:
-        """Return the first cells.
+        """Return the first cells, or with a negative number all but the last, as pandas does.
 
         Examples
         --------
         >>> store.head(3).n_obs
         3
         """
-        return self.take(slice(max(0, n)))
+        if not isinstance(n, int | np.integer) or isinstance(n, bool):
+            msg = f"n={n!r}: pass a whole number of cells."
+            raise ArgumentError(msg)
+        return self.take(slice(n))
 
-    def sample(self, n: float, by: str | Sequence[str] | None = None, seed: int = 0) -> Store:
+    def sample(
+        self,
+        n: float | None = None,
+        by: str | Sequence[str] | None = None,
+        seed: int = 0,
+        *,
+        frac: float | None = None,
+    ) -> Store:
         """Return cells that are drawn at random, each once at the most; their order stays.
 
         Parameters
@@ -258,6 +305,8 @@ class Store(View):
             group has fewer; or that share of each. Missing values are a group.
         seed
             The same seed, cells and arguments draw the same cells everywhere.
+        frac
+            A share in place of ``n``, as in pandas.
 
         Raises
         ------
@@ -269,9 +318,16 @@ class Store(View):
         >>> store.sample(0.1).n_obs, store.sample(5, by="cell_type").n_obs
         (40, 20)
         """
+        if (n is None) == (frac is None):
+            msg = "Pass how many cells to draw: n=1000, or frac=0.1 of them."
+            raise ArgumentError(msg)
+        if by is not None and not isinstance(by, str | list | tuple):
+            msg = f"by={by!r}: pass the name of an obs column, or a list of names."
+            raise ArgumentError(msg)
         names = [by] if isinstance(by, str) else list(by or ())
         groups = [self.obs_column(name) for name in names]
-        return self._select(self.selection.take(draw(n, self.n_obs, groups, seed)))
+        size = n if frac is None else float(frac)
+        return self._select(self.selection.take(draw(size, self.n_obs, groups, seed)))
 
     def __or__(self, other: Store) -> Store:
         """Return the cells of either, in store order, each once.
@@ -337,8 +393,8 @@ class Store(View):
         >>> store.select_features(["GENE7", "GENE3"]).var_names.tolist()
         ['GENE7', 'GENE3']
         """
-        chosen = choose_features(
-            self.var,
+        choice = choose_features(
+            self._var_table,
             ids,
             missing=missing,
             by=by,
@@ -346,7 +402,7 @@ class Store(View):
             columns=columns,
             zeros=self._zero_features,
         )
-        return self._with(_chosen_features=chosen.ids, _zero_features=chosen.zeros)
+        return self._with(_chosen_features=choice.ids, _zero_features=choice.zeros)
 
     def split(
         self,
@@ -444,7 +500,9 @@ class Store(View):
 
     # --- looking ------------------------------------------------------------------------------
 
-    def value_counts(self, column: str, by: str | None = None) -> Counts | pd.DataFrame:
+    def value_counts(
+        self, column: str, by: str | None = None, *, normalize: bool = False, dropna: bool = False
+    ) -> Counts | pd.DataFrame:
         """Return how many selected cells have each value, frequent ones first.
 
         Parameters
@@ -453,6 +511,17 @@ class Store(View):
             An obs column. Missing values are counted as NaN, at the end.
         by
             A second column: the result is a table of the first by the second.
+        normalize
+            Return shares of all cells that are counted.
+        dropna
+            Leave missing values out.
+
+        Raises
+        ------
+        dao.errors.UnknownColumnError
+            With the nearest names.
+        dao.errors.ArgumentError
+            If a table of two columns would not fit into memory.
 
         Examples
         --------
@@ -460,8 +529,9 @@ class Store(View):
         {'blood': 50, 'gut': 50}
         """
         if by is None:
-            return value_counts(column, self.obs_column(column))
-        return cross_counts(column, self.obs_column(column), by, self.obs_column(by))
+            return value_counts(column, self.obs_column(column), normalize=normalize, dropna=dropna)
+        first, second = self.obs_column(column), self.obs_column(by)
+        return cross_counts(column, first, by, second, normalize=normalize, dropna=dropna)
 
     def categories(self, column: str) -> list[Any]:
         """Return the values of a categorical or text column over the whole store, in code order.

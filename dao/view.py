@@ -10,7 +10,7 @@ import numpy as np
 from dao.errors import MultipleFeatureSpacesError
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN, VIRTUAL_COLUMNS
 from dao.matrices import infos_of, mean_nnz, stored_row_bytes
-from dao.where.check import unknown_column
+from dao.where.bind import unknown_column
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import dao
 from dao import errors
 from dao.format.manifest import ColumnInfo
-from dao.obs import frame_columns
+from dao.frames import frame_columns
 from dao.where import evaluate, parse
 
 if TYPE_CHECKING:
@@ -133,8 +133,11 @@ def test_nothing_is_left(store: dao.Store) -> None:
     empty = store["human"].subset("n_genes > 1000")
     assert empty.shape == (0, 40)
     assert empty.datasets == []
-    assert list(empty.generator(5)) == []
-    assert len(empty.generator(5)) == 0
+    with pytest.warns(errors.DaoWarning, match="No cell is selected") as caught:
+        batches = empty.generator(5)
+    assert caught[0].filename == __file__
+    assert list(batches) == []
+    assert len(batches) == 0
     assert empty.to_anndata().shape == (0, 40)
     assert len(empty.obs) == 0
     assert empty.subset(cell_type="B").n_obs == 0

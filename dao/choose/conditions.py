@@ -8,19 +8,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dao.errors import ArgumentError
-from dao.format.names import canonical_organism
+from dao.format.organisms import canonical_organism
 from dao.where import (
     And,
     Descendants,
     Expression,
     Not,
     Test,
+    bind,
     bind_arrow,
-    check,
     parse,
     values_test,
     with_tests,
 )
+from dao.where.plain import Values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,6 +60,8 @@ def conditions(
     dao.errors.UnknownColumnError, dao.errors.UnknownValueError
         With the nearest names that exist.
     """
+    if isinstance(where, Mapping):
+        where, columns = None, _joined(where, columns)
     if exclude is not None and not isinstance(exclude, Mapping):
         msg = "exclude= takes columns and values, as in exclude={'disease': 'cancer'}."
         raise ArgumentError(msg)
@@ -72,15 +75,26 @@ def conditions(
 
     def resolved(test: Test) -> Test:
         if test.op == "in":
-            found = [w for v in test.value for w in _values(test.column, v, known, branch)]
-            return replace(test, value=tuple(found))
-        if test.column == "organism" and test.op in {"==", "!="}:
-            return replace(test, value=_organism(test.value))
+            found = (
+                w for v in test.value for w in _values(test.column, v, known, branch, categories)
+            )
+            return replace(test, value=Values(found))
+        if test.column == "organism" and "organism" in known and test.op in {"==", "!="}:
+            return replace(test, value=_organism(test.value, categories))
         return test
 
-    expression = And(tuple(with_tests(item, resolved) for item in items))
-    check(expression, known, categories)
-    return expression
+    return And(tuple(bind(with_tests(item, resolved), known, categories) for item in items))
+
+
+def _joined(where: Mapping[Any, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the conditions of ``subset({"cell_type": "B"}, sex="male")``."""
+    twice = [c for c in where if c in columns]
+    strange = [c for c in where if not isinstance(c, str)]
+    if twice or strange:
+        what = "given twice" if twice else "not the name of a column"
+        msg = f"{(twice or strange)[0]!r} is {what}: pass each column once, with its values."
+        raise ArgumentError(msg)
+    return {**where, **columns}
 
 
 def _where(where: Any, known: Mapping[str, ColumnInfo]) -> Expression:
@@ -91,6 +105,13 @@ def _where(where: Any, known: Mapping[str, ColumnInfo]) -> Expression:
     if compute is not None and isinstance(where, compute.Expression):
         return bind_arrow(where, known)
     msg = f"where must be text or a pyarrow.compute.Expression, not {type(where).__name__}."
+    if callable(where):
+        msg += " A function of obs becomes a mask: store[function(store.obs)]."
+    else:
+        msg += (
+            " Values go with the name of their column, as in subset(cell_type=['B', 'T']); cells "
+            "are chosen by name or position with store[[...]]."
+        )
     raise ArgumentError(msg)
 
 
@@ -99,13 +120,17 @@ def _values(
     value: Any,
     known: Mapping[str, ColumnInfo],
     branch: Callable[[str, Descendants], Sequence[Any]],
+    categories: Callable[[str], Sequence[Any]],
 ) -> Sequence[Any]:
     """Return the values that one value stands for."""
     if isinstance(value, Descendants) and column in known:
         return branch(column, value)
-    return [_organism(value)] if column == "organism" else [value]
+    is_organism = column == "organism" and column in known
+    return [_organism(value, categories)] if is_organism else [value]
 
 
-def _organism(value: Any) -> Any:
-    """Return an organism under the name that stores use, so that "human" is understood."""
-    return canonical_organism(value) if isinstance(value, str) else value
+def _organism(value: Any, categories: Callable[[str], Sequence[Any]]) -> Any:
+    """Return an organism under the name that the store uses, so that "human" is understood."""
+    if value is None or value in categories("organism"):
+        return value
+    return canonical_organism(value)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from dao.asked import as_array
 from dao.errors import ArgumentError, UnknownColumnError, UnknownFeatureError, near_matches
 from dao.features.filter import rows_where
 from dao.features.tables import wanted_ids
@@ -86,18 +87,20 @@ def choose_features(
 
 def _as_mask(ids: Any, index: pd.Index) -> Any:
     """Return ids as a boolean mask over the features if they are one, else None."""
-    if isinstance(ids, pd.Series) and ids.dtype == bool and not ids.index.equals(index):
-        if set(ids.index) != set(index):
-            msg = "The mask is of other features than the selection has; index it by var_names."
-            raise ArgumentError(msg)
-        ids = ids.reindex(index)
-    listed = isinstance(ids, list) and bool(ids) and all(isinstance(i, bool) for i in ids)
-    if not (listed or str(getattr(ids, "dtype", "")) in {"bool", "boolean"}):
+    listed = isinstance(ids, list) and bool(ids) and all(isinstance(i, bool | None) for i in ids)
+    kind = str(getattr(ids, "dtype", getattr(ids, "type", ""))).lower()
+    if not (listed or kind in {"bool", "boolean", "torch.bool"}):
         return None
-    mask = np.asarray(ids)
+    mask = as_array(ids, "Features")
     if mask.shape != (len(index),):
         msg = f"The mask has shape {mask.shape}, and the selection has {len(index)} features."
         raise ArgumentError(msg)
+    if isinstance(ids, pd.Series) and not ids.index.equals(index):
+        places = ids.index.get_indexer(index) if ids.index.is_unique else np.array([-1])
+        if (places < 0).any():
+            msg = "The mask is of other features than the selection has; index it by var_names."
+            raise ArgumentError(msg)
+        mask = mask[places]
     return mask
 
 

@@ -8,7 +8,7 @@ from dao.backend import missing_extra
 from dao.format.obs_schema import SOURCE_ROW_COLUMN, VIRTUAL_COLUMNS
 from dao.lazy.blocks import Block
 from dao.lazy.source import ObsSource, cut, matrix_source, read_obs, shared_reader
-from dao.where.check import unknown_column
+from dao.where.bind import unknown_column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,8 +12,8 @@ Missing values behave as in pandas: every comparison with one is false, ``!=`` i
 from __future__ import annotations
 
 from dao.where.arrow import bind_arrow
+from dao.where.bind import bind
 from dao.where.branch import Descendants, descendants
-from dao.where.check import check
 from dao.where.evaluate import evaluate
 from dao.where.expression import (
     And,
@@ -36,8 +36,8 @@ __all__ = [
     "Not",
     "Or",
     "Test",
+    "bind",
     "bind_arrow",
-    "check",
     "columns_of",
     "descendants",
     "evaluate",

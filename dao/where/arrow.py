@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from dao.errors import ExpressionError
-from dao.where.check import unknown_column
+from dao.where.bind import unknown_column
 from dao.where.expression import Arrow
 
 if TYPE_CHECKING:
@@ -35,22 +36,22 @@ def bind_arrow(expression: pc.Expression, known: Mapping[str, ColumnInfo]) -> Ar
     dao.errors.ExpressionError
         If it gives no booleans, or compares what cannot be compared.
     """
-    for decoded in (False, True):
-        types = {name: _arrow_type(info, decoded=decoded) for name, info in known.items()}
+    problem: Exception | None = None
+    for zone, decoded in product((None, "UTC"), (False, True)):
+        types = {n: _arrow_type(info, decoded=decoded, zone=zone) for n, info in known.items()}
         try:
             result = _run(expression, pa.schema(types.items()).empty_table())
         except pa.ArrowNotImplementedError as error:
-            if decoded:
-                msg = f"pyarrow cannot evaluate {expression}: {_first_line(error)}"
-                raise ExpressionError(msg) from error
+            problem = problem or error
             continue
         except pa.ArrowException as error:
             raise _refusal(expression, error, known) from error
         if not pa.types.is_boolean(result.type):
             msg = f"{expression} gives {result.type}; a filter must give booleans."
             raise ExpressionError(msg)
-        return Arrow(expression, _used(expression, types), decoded)
-    raise AssertionError
+        return Arrow(expression, _used(expression, types), decoded, zone)
+    msg = f"pyarrow cannot evaluate {expression}: {_first_line(problem)}"
+    raise ExpressionError(msg) from problem
 
 
 def evaluate_arrow(arrow: Arrow, columns: Mapping[str, Column], n_rows: int) -> NDArray[np.bool_]:
@@ -65,7 +66,7 @@ def evaluate_arrow(arrow: Arrow, columns: Mapping[str, Column], n_rows: int) -> 
         codes = np.append(np.arange(len(column.categories or ()), dtype=np.int32), np.int32(-1))
         each = type(column)(column.info, codes, codes < 0, column.categories)
         return _mask(arrow, {name: each.to_arrow()}).take(column.values)
-    return _mask(arrow, {name: column.to_arrow() for name, column in used.items()})
+    return _mask(arrow, {name: _array(column, arrow.zone) for name, column in used.items()})
 
 
 def _mask(arrow: Arrow, arrays: Mapping[str, pa.Array]) -> NDArray[np.bool_]:
@@ -99,18 +100,38 @@ def _used(expression: pc.Expression, types: Mapping[str, pa.DataType]) -> tuple[
     return tuple(filter(is_needed, types))
 
 
-def _arrow_type(info: ColumnInfo, *, decoded: bool) -> pa.DataType:
+def _arrow_type(info: ColumnInfo, *, decoded: bool, zone: str | None) -> pa.DataType:
     if info.kind in {"categorical", "string"}:
         held = pa.large_string() if info.dtype in {"string", "null"} else _plain_type(info.dtype)
         return held if decoded else pa.dictionary(pa.int32(), held, info.ordered)
-    return _plain_type(info.dtype)
+    found = _plain_type(info.dtype)
+    if zone and pa.types.is_timestamp(found) and found.tz:
+        return pa.timestamp(found.unit, zone)
+    return found
 
 
 def _plain_type(name: str) -> pa.DataType:
     try:
         return pa.type_for_alias(name)
     except ValueError:
-        return pa.null()  # a decimal, or a time with a zone: known once there are values
+        pass
+    time = re.fullmatch(r"timestamp\[(\w+), tz=(.+)\]", name)
+    if time:
+        return pa.timestamp(time[1], time[2])
+    decimal = re.fullmatch(r"decimal(128|256)\((\d+), (-?\d+)\)", name)
+    if decimal:
+        make = pa.decimal128 if decimal[1] == "128" else pa.decimal256
+        return make(int(decimal[2]), int(decimal[3]))
+    return pa.null()  # known once there are values
+
+
+def _array(column: Column, zone: str | None) -> pa.Array:
+    """Return a column in the Arrow type that the expression was bound to."""
+    array = column.to_arrow()
+    if column.info.kind != "other":
+        return array
+    declared = _arrow_type(column.info, decoded=False, zone=zone)
+    return array if pa.types.is_null(declared) else array.cast(declared)
 
 
 def _decoded(array: pa.Array) -> pa.Array:
@@ -126,5 +147,5 @@ def _refusal(
     return ExpressionError(f"pyarrow cannot evaluate {expression}: {_first_line(error)}")
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: Exception | None) -> str:
     return str(error).splitlines()[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import pyarrow.compute as pc
 
 from dao.column import Texts
 from dao.errors import ExpressionError, UnknownValueError, near_matches
-from dao.where.expression import TEXT_METHODS, Test
+from dao.where.compare import compared, is_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,20 +18,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dao.format.manifest import ColumnInfo
+    from dao.where.expression import Test
 
-__all__ = ["OPERATORS", "decide"]
-
-OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
+__all__ = ["decide"]
 
 _ON_TEXTS: dict[str, Callable[[pa.Array, Any], pa.Array]] = {
-    "in": lambda texts, values: pc.is_in(texts, value_set=pa.array(values, texts.type)),
+    "in": lambda texts, values: pc.is_in(texts, value_set=values.texts.cast(texts.type)),
     "==": pc.equal,
     "!=": pc.not_equal,
     "<": pc.less,
@@ -53,40 +44,37 @@ def decide(test: Test, info: ColumnInfo, categories: Sequence[Any]) -> NDArray[n
     Raises
     ------
     dao.errors.UnknownValueError
-        If an ordered column is compared with what is none of its categories.
+        If an ordered column is compared with what is not one of its categories.
     dao.errors.ExpressionError
-        If the values cannot be compared, or a pattern is none.
+        If a pattern is not a regular expression.
     """
     if info.ordered and test.op in {"<", "<=", ">", ">="}:
         return _by_rank(test, list(categories))
     if info.dtype == "string":
         try:
-            found = _ON_TEXTS[test.op](Texts.of(categories).array, test.value)
+            return np.asarray(_ON_TEXTS[test.op](Texts.of(categories).array, test.value))
         except pa.ArrowInvalid as error:
-            if test.op in TEXT_METHODS:
-                msg = f"{test.column!r}: {test.value!r} is no pattern: {error}."
-                raise ExpressionError(msg) from error
-        except (pa.ArrowTypeError, pa.ArrowNotImplementedError):
-            pass  # a study that is not in a store yet may hold other things than texts
-        else:
-            return np.asarray(found)
-    return np.array([_holds(test, c) for c in categories], np.bool_)
+            msg = f"{test.column!r}: {test.value!r} is not a pattern: {error}."
+            raise ExpressionError(msg) from error
+    values = _array(info, categories)
+    return is_in(values, test.value) if test.op == "in" else compared(test.op, values, test.value)
+
+
+def _array(info: ColumnInfo, categories: Sequence[Any]) -> NDArray[Any]:
+    """Return categories that are numbers or booleans as an array."""
+    if info.dtype == "bool":
+        return np.array(categories, np.uint8)
+    try:
+        return np.array(categories, info.dtype)
+    except (TypeError, OverflowError):  # a column without values, or what is not of its dtype
+        found = np.empty(len(categories), object)
+        found[:] = categories
+        return found
 
 
 def _by_rank(test: Test, order: list[Any]) -> NDArray[np.bool_]:
     if test.value not in order:
         near = near_matches(test.value, order)
-        msg = f"{test.value!r} is no category of the ordered column {test.column!r}.{near}"
+        msg = f"{test.value!r} is not a category of the ordered column {test.column!r}.{near}"
         raise UnknownValueError(msg)
-    compared = OPERATORS[test.op](np.arange(len(order)), order.index(test.value))
-    return np.asarray(compared, np.bool_)
-
-
-def _holds(test: Test, category: Any) -> bool:
-    try:
-        if test.op == "in":
-            return category in test.value
-        return bool(OPERATORS[test.op](category, test.value))
-    except (TypeError, KeyError) as error:
-        msg = f"{test.column!r}: {category!r} cannot be compared with {test.value!r}."
-        raise ExpressionError(msg) from error
+    return compared(test.op, np.arange(len(order)), order.index(test.value))

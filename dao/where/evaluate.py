@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.errors import ExpressionError
 from dao.format.obs_schema import VIRTUAL_COLUMNS
 from dao.where.arrow import evaluate_arrow
-from dao.where.decide import OPERATORS, decide
-from dao.where.expression import And, Arrow, Expression, Not, Or, Test, columns_of, is_null
+from dao.where.compare import comparable_array, compared, is_in
+from dao.where.decide import decide
+from dao.where.expression import And, Arrow, Expression, Not, Or, Test, columns_of
+from dao.where.plain import Values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +30,13 @@ def evaluate(
     expression: Expression, columns: Mapping[str, Column], n_rows: int
 ) -> NDArray[np.bool_]:
     """Return for each row whether the expression is true.
+
+    Parameters
+    ----------
+    expression
+        As `bind` returns it.
+    columns
+        Those that it uses, at least.
 
     Columns are looked up only as far as they are needed: where one part of an ``and`` is
     false for all rows, the others are not read; constant columns are looked at first.
@@ -63,12 +72,18 @@ def _test(test: Test, column: Column) -> NDArray[np.bool_]:
     missing = column.missing
     if test.op == "null":
         return missing
-    if test.op == "in" and any(is_null(v) for v in test.value):
-        known = Test(test.column, "in", tuple(v for v in test.value if not is_null(v)))
-        return _test(known, column) | missing
+    if test.op == "in":
+        values = test.value if isinstance(test.value, Values) else Values(test.value)
+        mask = _known(replace(test, value=Values(values.known)), column)
+        return mask | missing if values.has_null else mask
+    return _known(test, column)
+
+
+def _known(test: Test, column: Column) -> NDArray[np.bool_]:
+    """Return a mask for values that are not missing themselves."""
     if column.categories is None:
         mask = _compare(test, column)
-        return mask | missing if test.op == "!=" else mask & ~missing
+        return mask | column.missing if test.op == "!=" else mask & ~column.missing
     # One decision per category; the code -1 picks the last one, which is that on missing values.
     decided = np.append(decide(test, column.info, column.categories), test.op == "!=")
     return _picked(decided, column.values)
@@ -89,19 +104,5 @@ def _picked(decided: NDArray[np.bool_], codes: NDArray[Any]) -> NDArray[np.bool_
 def _compare(test: Test, column: Column) -> NDArray[np.bool_]:
     if test.op == "true":
         return column.values.astype(np.bool_)
-    if test.op == "in":
-        wanted = [_like(column, v) for v in test.value]
-        if not wanted:
-            return np.zeros(len(column), np.bool_)
-        return np.asarray(np.isin(column.values, np.array(wanted)))
-    return np.asarray(OPERATORS[test.op](column.values, _like(column, test.value)), np.bool_)
-
-
-def _like(column: Column, value: Any) -> Any:
-    if column.info.kind != "other":
-        return value
-    try:
-        return np.array(value).astype(column.values.dtype)[()]
-    except (ValueError, TypeError) as error:
-        msg = f"{value!r} is no value of a column of {column.info.dtype}."
-        raise ExpressionError(msg) from error
+    values = comparable_array(column.values, column.missing)
+    return is_in(values, test.value) if test.op == "in" else compared(test.op, values, test.value)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from dao.errors import ExpressionError
-from dao.where.branch import Descendants
+from dao.where.plain import Values, listed, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow.compute as pc
 
 __all__ = [
@@ -24,7 +21,6 @@ __all__ = [
     "Or",
     "Test",
     "columns_of",
-    "is_null",
     "tests_of",
     "values_test",
     "with_tests",
@@ -37,7 +33,7 @@ TEXT_METHODS = {"startswith", "endswith", "contains", "match", "fullmatch"}
 class Test:
     """One column held against a value.
 
-    ``op`` is a comparison, "in", "null", "true" or a text method.
+    ``op`` is a comparison, "in", "null", "true" or a text method. The value of "in" is `Values`.
     """
 
     __test__ = False  # pytest takes classes of this name for tests
@@ -59,11 +55,14 @@ class Arrow:
         The columns that it uses.
     decoded
         Whether it needs texts, because pyarrow cannot do it on their codes.
+    zone
+        Another name for the time zone of times, where pyarrow compares only equal ones.
     """
 
     expression: pc.Expression
     columns: tuple[str, ...]
     decoded: bool = False
+    zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,20 +108,17 @@ def values_test(column: str, values: Any) -> Expression:
     Parameters
     ----------
     values
-        A scalar, a `pandas.Interval`, what `dao.descendants` returns, or a list of these.
+        A scalar, a `pandas.Interval` or `pandas.Period`, what `dao.descendants` returns, or a list
+        of these; a missing value (None, NaN, NaT, pandas.NA) stands for missing.
+
+    Raises
+    ------
+    dao.errors.ExpressionError
+        If it is a table, a dict, or a list of lists.
     """
-    if _is_scalar(values):
-        listed = [values]
-    elif isinstance(values, Iterable) and not isinstance(values, Mapping):
-        listed = list(values)
-    else:
-        listed = [values]
-    if isinstance(values, Mapping) or any(isinstance(v, list | dict | set) for v in listed):
-        msg = f"{column!r} is held against {values!r}: give a value, or a list of values."
-        raise ExpressionError(msg)
-    ranges = tuple(_range_test(column, v) for v in listed if _is_interval(v))
-    plain = (v for v in listed if not _is_interval(v))
-    test = Test(column, "in", tuple(v.item() if isinstance(v, np.generic) else v for v in plain))
+    found = listed(column, values)
+    ranges = tuple(_range_test(column, v) for v in found if _is_range(v))
+    test = Test(column, "in", Values(v for v in found if not _is_range(v)))
     return Or((test, *ranges)) if ranges else test
 
 
@@ -152,13 +148,8 @@ def with_tests(expression: Expression, change: Callable[[Test], Test]) -> Expres
             return replace(expression, items=tuple(with_tests(i, change) for i in items))
 
 
-def is_null(value: Any) -> bool:
-    """Whether a value stands for missing."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def _is_scalar(value: Any) -> bool:
-    return isinstance(value, str | bytes | Descendants) or np.isscalar(value) or value is None
+def _is_range(value: Any) -> bool:
+    return _is_interval(value) or _is_period(value)
 
 
 def _is_interval(value: Any) -> bool:
@@ -166,6 +157,12 @@ def _is_interval(value: Any) -> bool:
     return all(hasattr(value, a) for a in ("left", "right", "closed_left", "closed_right"))
 
 
-def _range_test(column: str, interval: Any) -> And:
-    low = Test(column, ">=" if interval.closed_left else ">", interval.left)
-    return And((low, Test(column, "<=" if interval.closed_right else "<", interval.right)))
+def _is_period(value: Any) -> bool:
+    return hasattr(value, "start_time") and hasattr(value, "end_time")
+
+
+def _range_test(column: str, value: Any) -> And:
+    if _is_period(value):
+        return And((Test(column, ">=", value.start_time), Test(column, "<=", value.end_time)))
+    low = Test(column, ">=" if value.closed_left else ">", plain(value.left))
+    return And((low, Test(column, "<=" if value.closed_right else "<", plain(value.right))))

@@ -12,6 +12,7 @@ from typing import Any
 from dao.errors import ExpressionError
 from dao.where.branch import Descendants, descendants
 from dao.where.expression import TEXT_METHODS, And, Expression, Not, Or, Test
+from dao.where.plain import Values
 
 __all__ = ["parse"]
 
@@ -33,6 +34,9 @@ def parse(text: str) -> Expression:
     dao.errors.ExpressionError
         If it is not in the language; shows the place.
     """
+    if not isinstance(text, str):
+        msg = f'A condition is text, as in "n_counts > 1000", not {type(text).__name__}.'
+        raise ExpressionError(msg)
     names: list[str] = []
 
     def placeholder(match: re.Match[str]) -> str:
@@ -56,6 +60,11 @@ def parse(text: str) -> Expression:
             f"Cannot understand {_short(text)}{place}. Write for example "
             "\"n_counts > 1000 and sex == 'female'\"; text needs quotes, names with spaces `…`."
         )
+        if "@" in plain:
+            msg += (
+                " Variables of Python, as in @x, are not known here: pass them by keyword, as in "
+                'subset(sex=x), or write f"n_counts > {x}".'
+            )
         raise ExpressionError(msg) from error
     if _is_deep(tree):
         msg = f"{_short(text)} is nested too deeply: join many conditions with `and` or `or`."
@@ -100,7 +109,7 @@ class _Parser:
 
     def pair(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Expression:
         if isinstance(op, ast.In | ast.NotIn):
-            test = Test(self.column(left), "in", self.listed(right))
+            test = Test(self.column(left), "in", Values(self.listed(right)))
             return Not(test) if isinstance(op, ast.NotIn) else test
         if isinstance(op, ast.Is | ast.IsNot):
             if self.literal(right) is not None:
@@ -115,14 +124,19 @@ class _Parser:
             msg = f"needs quotes if it is text: '{self.column(right)}'. Columns cannot be compared"
             raise self.error(right, msg)
         if isinstance(left, ast.Name):
-            return self.test(self.column(left), name, self.literal(right))
-        return self.test(self.column(right), _FLIPPED[name], self.literal(left))
+            return self.test(left, name, right)
+        return self.test(right, _FLIPPED[name], left)
 
-    def test(self, column: str, op: str, value: Any) -> Expression:
-        if value is None and op in {"==", "!="}:
-            null = Test(column, "null")
-            return null if op == "==" else Not(null)
-        return Test(column, op, value)
+    def test(self, column: ast.expr, op: str, side: ast.expr) -> Expression:
+        name, value = self.column(column), self.literal(side)
+        if value is not None:
+            return Test(name, op, value)
+        if op not in {"==", "!="}:
+            raise self.error(
+                side, f"stands for a missing value; compare it with == or !=, not {op}"
+            )
+        null = Test(name, "null")
+        return null if op == "==" else Not(null)
 
     def call(self, node: ast.Call) -> Expression:
         function = node.func
@@ -142,10 +156,10 @@ class _Parser:
         if method in {"notna", "notnull"}:
             return Not(Test(column, "null"))
         if method == "isin":
-            return Test(column, "in", self.listed(node.args[0]))
+            return Test(column, "in", Values(self.listed(node.args[0])))
         if method == "between":
-            low, high = (self.literal(a) for a in node.args)
-            return And((Test(column, ">=", low), Test(column, "<=", high)))
+            low, high = node.args
+            return And((self.test(owner, ">=", low), self.test(owner, "<=", high)))
         text = self.literal(node.args[0])
         if not isinstance(text, str):
             raise self.error(node.args[0], "must be text")

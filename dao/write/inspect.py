@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from dao.errors import ArgumentError, DaoError, SourceError, UnknownColumnError, near_matches
-from dao.format.names import UNKNOWN_ORGANISM, canonical_organism
-from dao.obs import frame_columns
+from dao.errors import DaoError, SourceError, UnknownColumnError, near_matches
 from dao.samplers.rng import permutation
-from dao.where import check, evaluate, parse
 from dao.write.align import SourceFeatures, source_features
 from dao.write.conform import conform_obs
 from dao.write.left_out import left_out
+from dao.write.matching_rows import matching_rows
 from dao.write.obs import ObsTable, encode_obs
 from dao.write.obsm import ObsmColumns
 from dao.write.opened import OpenSource, open_source
+from dao.write.organisms import organism_of
 from dao.write.relabel import prepare_obs
 
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ def inspect_opened(
         n_elements += matrix.n_stored
     table = encode_obs(str(source.id), obs)
     rows = row_order(source, opened, obs, job)
-    organism = _organism(source, opened, original)
+    organism = organism_of(source, opened, original)
     known = ObsTable(table.names[:0], {}, table.columns, table.categories)
     study = Study(
         source,
@@ -166,13 +165,7 @@ def row_order(source: Source, opened: OpenSource, obs: pd.DataFrame, job: Job) -
     if opened.origin is not None and opened.origin.order is not None:
         rows = opened.origin.order.astype(np.int64)
     if source.subset is not None:
-        if not isinstance(source.subset, str):
-            msg = f"subset of {source.label} must be an expression as text."
-            raise ArgumentError(msg)
-        columns, expression = frame_columns(obs), parse(source.subset)
-        known = {name: column.info for name, column in columns.items()}
-        check(expression, known, lambda name: columns[name].categories or ())
-        rows = rows[evaluate(expression, columns, len(obs))[rows]]
+        rows = rows[matching_rows(source, opened, obs)[rows]]
     if job.shuffle:
         rows = rows[permutation(len(rows), job.seed, str(source.id))]
     for column in reversed(job.cluster_by):
@@ -182,19 +175,3 @@ def row_order(source: Source, opened: OpenSource, obs: pd.DataFrame, job: Job) -
         codes, _ = pd.factorize(obs[column], sort=True)
         rows = rows[np.argsort(codes[rows], kind="stable")]
     return rows
-
-
-def _organism(source: Source, opened: OpenSource, obs: pd.DataFrame) -> str:
-    if source.organism is not None:
-        return canonical_organism(source.organism)
-    named: Any = opened.uns().get("organism")
-    if named is None and "organism" in obs.columns:
-        values = obs["organism"].dropna().unique()
-        if len(values) > 1:
-            msg = (
-                f"{source.label} mixes organisms ({', '.join(map(str, values[:3]))}). Write each "
-                "with dao.Source(path, id=..., organism=..., subset=...)."
-            )
-            raise SourceError(msg)
-        named = values[0] if len(values) else None
-    return canonical_organism(named) if isinstance(named, str) else UNKNOWN_ORGANISM

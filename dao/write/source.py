@@ -20,6 +20,7 @@ from dao.write.strangers import check_source, not_a_source
 if TYPE_CHECKING:
     import os
 
+    import pyarrow.compute as pc
     from anndata import AnnData
 
 __all__ = ["Source", "check_unique", "default_id", "normalise_sources"]
@@ -40,7 +41,8 @@ class Source:
     id
         Name of the dataset in the store; the file name without its suffix if not given.
     organism
-        For example ``"human"`` or ``"Homo sapiens"``; datasets of one organism share features.
+        For example ``"human"``, ``"Homo sapiens"`` or ``"NCBITaxon:9606"``; datasets of one
+        organism share features.
     layer
         Which matrix becomes X: the name of a layer, ``"raw"``, or ``"X"``. Where a layer is called
         ``"raw"`` too, ``"layers/raw"`` is the layer and ``"raw/X"`` is raw. Of a 10x file: a genome
@@ -55,7 +57,9 @@ class Source:
     constants
         Column -> value for all cells of this study, as in ``{"tissue": "pancreas"}``.
     subset
-        An expression over the (renamed) obs columns; only the cells that match are written.
+        An expression, as of `dao.Store.subset`, over the (renamed) obs columns of the file, also
+        those that are not stored; only the cells that match are written. Or a dict of columns and
+        values, or an expression of pyarrow.
 
     Examples
     --------
@@ -71,7 +75,7 @@ class Source:
     feature_key: str | None = None
     obs: Mapping[str, str | tuple[str, Mapping[Any, Any]]] = field(default_factory=dict)
     constants: Mapping[str, Any] = field(default_factory=dict)
-    subset: str | None = None
+    subset: str | Mapping[str, Any] | pc.Expression | None = None
 
     def __post_init__(self) -> None:
         if is_path(self.path):
