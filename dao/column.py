@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dao.errors import CorruptStoreError
-from dao.format.obs_schema import parse_category
+from dao.format.categories import parse_category
+from dao.format.times import parse_decimal, parse_time
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,8 +68,9 @@ class Column:
     info
         What the column is in the whole store.
     values
-        Codes into ``categories`` for categoricals and strings (-1 for missing), the
-        numbers, booleans or times themselves otherwise.
+        Codes into ``categories`` for categoricals and strings (-1 for missing), the numbers,
+        booleans, durations or times (in UTC where they have a zone) themselves otherwise; dates
+        and decimals as objects.
     missing
         Where the value is missing.
     categories
@@ -101,7 +103,8 @@ class Column:
             return pd.arrays.IntegerArray(self.values, self.missing)
         if self.info.kind == "bool" and self.missing.any():
             return pd.arrays.BooleanArray(self.values, self.missing)
-        return self.values
+        time = parse_time(self.info.dtype)
+        return self.values if time is None or time.zone is None else _zoned(self.values, time.zone)
 
     def _texts(self) -> NDArray[np.object_]:
         """Return the texts behind the codes, None where they are missing.
@@ -118,6 +121,8 @@ class Column:
 
     def to_arrow(self) -> pa.Array:
         """Return an Arrow array; codes stay codes, as a dictionary."""
+        if self.info.kind == "other":
+            return _other_to_arrow(self)
         if self.categories is None:
             return pa.array(self.values, mask=self.missing)
         codes = pa.array(self.values, mask=self.missing)
@@ -166,9 +171,13 @@ def from_arrow(
         codes = _codes(array.indices, missing).astype(np.int32, copy=False)
         return Column(info, codes, missing, Texts(array.dictionary.cast(pa.large_string())))
     if info.kind == "other":
-        return Column(info, array.to_pandas().to_numpy(), missing)
-    fill: Any = {"bool": False, "int": 0}.get(info.kind, np.nan)
-    values = np.asarray(array.fill_null(fill) if array.null_count else array)
+        return Column(info, _other_values(array, info.dtype), missing)
+    fill: Any = np.nan if pa.types.is_floating(array.type) else False
+    values = np.asarray(
+        array.fill_null(pa.scalar(fill).cast(array.type)) if missing.any() else array
+    )
+    if info.kind == "float" and missing.any():
+        values = np.where(missing, np.nan, values)
     return Column(info, values.astype(info.dtype, copy=False), missing)
 
 
@@ -193,7 +202,7 @@ def empty_column(info: ColumnInfo, n: int, categories: Sequence[Any]) -> Column:
     if info.kind in {"categorical", "string"}:
         return Column(info, np.full(n, -1, np.int32), missing, categories)
     if info.kind == "other":
-        return Column(info, np.full(n, None, object), missing)
+        return Column(info, _other_values(pa.nulls(n), info.dtype), missing)
     fill = np.nan if info.kind == "float" else 0
     return Column(info, np.full(n, fill, np.dtype(info.dtype)), missing)
 
@@ -221,3 +230,43 @@ def _recoded(column: Column, texts: Texts) -> NDArray[np.int32]:
     found = np.asarray(pc.index_in(own.array, value_set=texts.array).fill_null(-1))
     codes = np.append(found, -1).astype(np.int32)
     return np.asarray(codes[column.values])
+
+
+def _other_type(dtype: str) -> pa.DataType | None:
+    """Return the Arrow type of a time, duration, date or decimal; None if the text is none."""
+    time, decimal = parse_time(dtype), parse_decimal(dtype)
+    if time is not None:
+        return (
+            pa.duration(time.unit)
+            if time.name == "duration"
+            else pa.timestamp(time.unit, time.zone)
+        )
+    if decimal is not None:
+        return (pa.decimal256 if dtype.startswith("decimal256") else pa.decimal128)(*decimal)
+    try:
+        return pa.type_for_alias(dtype)
+    except ValueError:
+        return None
+
+
+def _other_values(array: pa.Array, dtype: str) -> NDArray[Any]:
+    """Return times and durations as NumPy has them, and anything else as Python's objects."""
+    wanted, time = _other_type(dtype), parse_time(dtype)
+    if wanted is not None and array.type != wanted:
+        array = array.cast(wanted)
+    if time is None:
+        return np.asarray(array.to_pandas().to_numpy(object))
+    ticks = array.cast(pa.int64())
+    ticks = ticks.fill_null(np.iinfo(np.int64).min) if ticks.null_count else ticks  # NaT
+    return np.asarray(ticks).view(time.dtype)
+
+
+def _other_to_arrow(column: Column) -> pa.Array:
+    wanted, time = _other_type(column.info.dtype), parse_time(column.info.dtype)
+    if time is None:
+        return pa.array(column.values, wanted, mask=column.missing)
+    return pa.array(column.values.view(np.int64), mask=column.missing).cast(wanted)
+
+
+def _zoned(values: NDArray[Any], zone: str) -> Any:
+    return pd.DatetimeIndex(values).tz_localize("UTC").tz_convert(zone).array

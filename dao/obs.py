@@ -13,13 +13,9 @@ import pyarrow.compute as pc
 
 from dao.column import Column, Texts, constant_column, empty_column, from_arrow, joined
 from dao.errors import ArgumentError, CorruptStoreError
+from dao.format.categories import parse_category
 from dao.format.manifest import ColumnInfo
-from dao.format.obs_schema import (
-    INDEX_COLUMN,
-    SOURCE_ROW_COLUMN,
-    VIRTUAL_COLUMNS,
-    parse_category,
-)
+from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN, VIRTUAL_COLUMNS
 from dao.ontology import Ontology
 from dao.threads import in_threads
 
@@ -71,8 +67,9 @@ class ObsStore:
         if self.infos[name].kind == "categorical":
             return self._vocabulary.get(name, [])
         held = [Texts.of(c.categories or []).array for c in self._everywhere(name)]
-        distinct = pc.unique(pa.chunked_array(held, pa.large_string()))
-        return Texts(distinct.take(pc.sort_indices(distinct)))
+        # New texts go behind the old ones, so that an append changes no code.
+        ordered = [texts.take(pc.sort_indices(texts)) for texts in map(pc.unique, held)]
+        return Texts(pc.unique(pa.chunked_array(ordered, pa.large_string())))
 
     def branch(self, name: str, wanted: Descendants) -> list[Any]:
         """Return the values of a column that lie in a branch of its ontology.
@@ -164,7 +161,7 @@ class ObsStore:
 
     def _stores(self, ordinal: int, name: str) -> bool:
         own = self._manifest.datasets[ordinal].obs.columns.get(name)
-        return name in _STORED or (own is not None and own.dtype != "null")
+        return name in _STORED or (own is not None and not own.is_empty)
 
     def table(self, ordinal: int, names: Sequence[str]) -> pa.Table:
         """Return stored columns of a dataset."""
@@ -225,12 +222,14 @@ class ObsStore:
         path = self._manifest.vocabulary.path
         table = self._reader.table(path).to_pydict()
         columns, texts = table.get("column", []), table.get("category", [])
-        if len(table) != 2 or len(columns) != len(texts) or not self.infos.keys() >= set(columns):
-            msg = f"{path} is no table of categories of these obs columns. Restore it from a copy."
+        if len(table) != 2 or len(columns) != len(texts):
+            msg = f"{path} is not a table of categories of obs columns. Restore it from a copy."
             raise CorruptStoreError(msg)
         found: dict[str, list[Any]] = {}
         for name, text in zip(columns, texts, strict=True):
-            found.setdefault(name, []).append(parse_category(text, self.infos[name].dtype))
+            # The categories of a column outlive the last dataset that had it: so codes stay.
+            if name in self.infos:
+                found.setdefault(name, []).append(parse_category(text, self.infos[name].dtype))
         return found
 
 

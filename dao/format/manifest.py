@@ -141,12 +141,24 @@ class ColumnInfo:
         Whether the categories have an order.
     nullable
         Whether any value is missing.
+    empty
+        Whether all values are missing, so that the dtype need not be that of other datasets.
+    fits
+        Of numbers and times: other dtypes (for times: units) that hold every value exactly, as
+        far as that is known.
     """
 
     kind: str
     dtype: str
     ordered: bool = False
     nullable: bool = False
+    empty: bool = False
+    fits: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the column agrees with one of any type."""
+        return self.empty or self.dtype == "null"
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +367,8 @@ class Manifest:
         """Return the text of ``dao.json``."""
         known = asdict(self)
         unknown = known.pop("unknown")
+        for columns in (known["obs_columns"], *(d["obs"]["columns"] for d in known["datasets"])):
+            _without_defaults(columns)
         content = {"format": "dao", "format_version": FORMAT_VERSION, **known}
         content = with_unknown(content, unknown)
         content[CHECKSUM] = checksum(content)
@@ -374,3 +388,11 @@ class Manifest:
         from dao.format.parse_manifest import parse_manifest
 
         return parse_manifest(text, where)
+
+
+def _without_defaults(columns: Mapping[str, dict[str, Any]]) -> None:
+    """Leave out the optional fields of columns that are as a reader would take them to be."""
+    for column in columns.values():
+        for name in ("empty", "fits"):
+            if not column[name]:
+                del column[name]

@@ -1,15 +1,15 @@
-"""How obs columns of several datasets become columns of a store: kinds, dtypes, categories."""
+"""How obs columns of several datasets become columns of a store: kinds and dtypes."""
 
 from __future__ import annotations
 
-import itertools
-from graphlib import CycleError, TopologicalSorter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dao.errors import CorruptStoreError, ObsTypeError
+from dao.errors import ObsTypeError
 from dao.format.manifest import ColumnInfo
+from dao.format.times import UNITS, parse_time, unite_decimals, unite_times
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,8 +19,7 @@ __all__ = [
     "RESERVED_COLUMNS",
     "SOURCE_ROW_COLUMN",
     "VIRTUAL_COLUMNS",
-    "parse_category",
-    "unite_categories",
+    "may_be_missing",
     "unite_columns",
 ]
 
@@ -29,111 +28,177 @@ SOURCE_ROW_COLUMN = "_source_row"
 # Known of every cell without being stored per cell.
 VIRTUAL_COLUMNS = ("dataset", "organism")
 RESERVED_COLUMNS = (INDEX_COLUMN, SOURCE_ROW_COLUMN, *VIRTUAL_COLUMNS)
+_THE_STORE = ""  # no dataset has this id
+_PLAIN = {"bool", "string"}
 
 
-def unite_columns(columns: Mapping[str, Mapping[str, ColumnInfo]]) -> dict[str, ColumnInfo]:
+def unite_columns(
+    columns: Mapping[str, Mapping[str, ColumnInfo]],
+    known: Mapping[str, ColumnInfo] | None = None,
+    there: Sequence[Mapping[str, ColumnInfo]] = (),
+) -> dict[str, ColumnInfo]:
     """Return what each obs column is in the whole store.
 
-    Numbers take the dtype that holds all of them; categories and strings become strings; a
-    column that is empty in a dataset agrees with anything.
+    Numbers take the dtype that holds all of them exactly, times the finest unit that does;
+    categories of text next to text become text; a column without values agrees with anything.
 
     Parameters
     ----------
     columns
-        Dataset id -> its columns by name; where a dataset lacks one, it can be missing.
+        Dataset -> its columns by name; where a dataset lacks one, it can be missing.
+    known
+        What the columns are in the store that the datasets are added to, whose codes stay.
+    there
+        The columns of each dataset that the store has already.
 
     Raises
     ------
     dao.errors.ObsTypeError
         If two datasets hold what cannot be united; both are named.
     """
+    everywhere = [*there, *columns.values()]
     by_name: dict[str, dict[str, ColumnInfo]] = {}
-    for dataset, infos in columns.items():
+    for dataset, infos in ((_THE_STORE, known or {}), *columns.items()):
         for name, info in infos.items():
             by_name.setdefault(name, {})[dataset] = info
-    return {name: _united(name, infos, len(columns)) for name, infos in by_name.items()}
+    return {
+        name: replace(_united(name, infos), nullable=may_be_missing(name, everywhere))
+        for name, infos in by_name.items()
+        if any(name in c for c in everywhere)
+    }
 
 
-def _united(name: str, infos: Mapping[str, ColumnInfo], n_datasets: int) -> ColumnInfo:
-    known = {d: i for d, i in infos.items() if i.dtype != "null"} or dict(infos)
-    nullable = len(infos) < n_datasets or any(i.nullable for i in infos.values())
-    kinds = {i.kind for i in known.values()}
-    dtypes = sorted({i.dtype for i in known.values()})
-    first = next(iter(known.values()))
-    if kinds == {"categorical"} and len(dtypes) == 1:
-        ordered = all(i.ordered for i in known.values())
-        return ColumnInfo("categorical", first.dtype, ordered, nullable)
-    if kinds <= {"int", "float"}:
-        dtype = np.result_type(*dtypes)
-        if dtype.kind == "f" and kinds == {"int"}:
-            # uint64 beside int64: NumPy would fall back to float64 and lose digits.
-            raise _conflict(name, known)
-        return ColumnInfo("float" if dtype.kind == "f" else "int", str(dtype), False, nullable)
-    if kinds <= {"categorical", "string"} and set(dtypes) <= {"string"}:
-        return ColumnInfo("string", "string", False, nullable)
+def may_be_missing(name: str, columns: Sequence[Mapping[str, ColumnInfo]]) -> bool:
+    """Return whether a value is missing in a column of some datasets, or one lacks the column."""
+    return any(name not in c or c[name].nullable for c in columns)
+
+
+def _united(name: str, infos: Mapping[str, ColumnInfo]) -> ColumnInfo:
+    full = {d: i for d, i in infos.items() if not i.is_empty}
+    if not full:
+        typed = [i for i in infos.values() if i.dtype != "null"]
+        return (typed or list(infos.values()))[0]
+    united = _of_kinds(name, full)
+    if _THE_STORE in full:
+        united = _as_known(name, full, full[_THE_STORE], united)
+    return replace(united, fits=_fits(united, list(full.values())))
+
+
+def _fits(united: ColumnInfo, infos: Sequence[ColumnInfo]) -> tuple[str, ...]:
+    """Return the other dtypes or units that hold the values of all datasets."""
+    if united.kind == "other":
+        time = parse_time(united.dtype)
+        others = () if time is None else (u for u in UNITS if u != time.unit)
+        return tuple(u for u in others if all(_holds_unit(u, i) for i in infos))
+    if united.kind not in {"int", "categorical"} or united.dtype in _PLAIN:
+        return ()
+    others = (d for d in ("float64", "int64", "uint64") if d != united.dtype)
+    return tuple(d for d in others if all(_holds(d, i) for i in infos))
+
+
+def _holds_unit(unit: str, info: ColumnInfo) -> bool:
+    time = parse_time(info.dtype)
+    return unit in info.fits or (time is not None and time.unit == unit)
+
+
+def _of_kinds(name: str, infos: Mapping[str, ColumnInfo]) -> ColumnInfo:
+    kinds = {i.kind for i in infos.values()}
+    dtypes = sorted({i.dtype for i in infos.values()})
+    first = next(iter(infos.values()))
+    ordered = kinds == {"categorical"} and all(i.ordered for i in infos.values())
     if len(kinds) == 1 and len(dtypes) == 1:
-        return ColumnInfo(first.kind, first.dtype, False, nullable)
-    raise _conflict(name, known)
+        return ColumnInfo(first.kind, first.dtype, ordered)
+    if kinds == {"categorical"} and not _PLAIN & set(dtypes):
+        return ColumnInfo("categorical", _number(name, infos), ordered)
+    if kinds <= {"int", "float"}:
+        dtype = _number(name, infos)
+        return ColumnInfo("float" if dtype.startswith("float") else "int", dtype)
+    if kinds <= {"categorical", "string"} and set(dtypes) <= {"string"}:
+        return ColumnInfo("string", "string")
+    if kinds == {"other"}:
+        return ColumnInfo("other", _other(name, infos))
+    raise _conflict(name, infos)
 
 
-def unite_categories(
-    name: str, categories: Mapping[str, Sequence[str]], *, ordered: bool
-) -> list[str]:
-    """Return the categories of a column over all datasets.
+def _as_known(
+    name: str, infos: Mapping[str, ColumnInfo], known: ColumnInfo, united: ColumnInfo
+) -> ColumnInfo:
+    """Return what a column of a store is after an append: its codes stay."""
+    if known.kind == "string" and united.dtype == "string":
+        return known
+    if known.kind == "categorical" and united.kind != "categorical":
+        raise _conflict(name, infos)
+    if known.ordered and not united.ordered:
+        dataset = next(d for d, i in infos.items() if not i.ordered)
+        msg = (
+            f"obs column {name!r} is ordered in the store, but not in {dataset!r}, which has other "
+            "values. Order its categories as the store does, with pd.Categorical(values, "
+            "categories=[...], ordered=True), or give it another name with "
+            f"dao.Source(..., obs={{'new name': {name!r}}})."
+        )
+        raise ObsTypeError(msg)
+    return replace(united, ordered=known.ordered)
 
-    Unordered ones come in the order of first appearance, so that codes never change when
-    datasets are appended. Ordered ones are merged so that every dataset's order holds.
+
+def _number(name: str, infos: Mapping[str, ColumnInfo]) -> str:
+    """Return the dtype that holds all numbers exactly.
 
     Raises
     ------
     dao.errors.ObsTypeError
-        If two datasets order the same categories differently.
+        If there is none.
     """
-    first_seen = list(dict.fromkeys(c for cs in categories.values() for c in cs))
-    if not ordered:
-        return first_seen
-    graph: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(first_seen, ()))
-    for listed in categories.values():
-        for before, after in itertools.pairwise(listed):
-            graph.add(after, before)
-    try:
-        return list(graph.static_order())
-    except CycleError as error:
-        loop = " < ".join(map(repr, reversed(error.args[1])))
-        msg = (
-            f"The ordered categories of obs column {name!r} contradict each other ({loop}) in "
-            f"datasets {', '.join(map(repr, categories))}. Rename the column of one, or make it "
-            "unordered."
-        )
-        raise ObsTypeError(msg) from error
+    dtype = np.result_type(*{i.dtype for i in infos.values()})
+    large = {d: i for d, i in infos.items() if i.dtype in {"int64", "uint64"}}
+    if any(np.dtype(i.dtype).kind == "f" for i in infos.values()):
+        broken = [d for d, i in large.items() if "float64" not in i.fits]
+        if not broken:
+            return str(dtype)
+        why = f"whole numbers beyond 2^53 in {', '.join(map(_label, broken))} next to fractions"
+        raise _conflict(name, infos, f"{why}, which float64 would round")
+    if dtype.kind != "f":
+        return str(dtype)
+    # uint64 next to a signed dtype: NumPy would take float64.
+    for wanted in ("int64", "uint64"):
+        if all(_holds(wanted, i) for i in infos.values()):
+            return wanted
+    raise _conflict(name, infos, "whole numbers that no dtype holds together")
 
 
-def parse_category(text: str, dtype: str) -> object:
-    """Return a category, which is stored as text, as the value it was.
-
-    Raises
-    ------
-    dao.errors.CorruptStoreError
-        If it is none of that dtype.
-    """
-    if dtype == "string":
-        return text
-    if dtype == "bool":
-        return text == "True"
-    try:
-        return np.dtype(dtype).type(text).item()
-    except (ValueError, OverflowError) as error:
-        msg = f"The category {text!r} is no {dtype}, which the manifest says its column holds."
-        raise CorruptStoreError(msg) from error
+def _holds(wanted: str, info: ColumnInfo) -> bool:
+    return np.can_cast(info.dtype, wanted) or wanted in info.fits
 
 
-def _conflict(name: str, infos: Mapping[str, ColumnInfo]) -> ObsTypeError:
-    held = ", ".join(
-        f"{i.kind}{'' if i.kind in {'bool', 'string'} else f' of {i.dtype}'} in {d!r}"
-        for d, i in infos.items()
-    )
+def _other(name: str, infos: Mapping[str, ColumnInfo]) -> str:
+    decimal = unite_decimals([i.dtype for i in infos.values()])
+    if decimal is not None:
+        return decimal
+    found = unite_times(list(infos.values()))
+    if isinstance(found, str):
+        raise _conflict(name, infos, found)
+    return str(found)
+
+
+def _conflict(
+    name: str, infos: Mapping[str, ColumnInfo], why: str = "types that cannot be united"
+) -> ObsTypeError:
+    held = ", ".join(f"{_shown(i)} in {_label(d)}" for d, i in infos.items())
+    zones = [t.zone is None for i in infos.values() if (t := parse_time(i.dtype)) is not None]
+    hint = ""
+    if len(set(zones)) == 2:
+        hint = " Give each a zone with .dt.tz_localize, or none with .dt.tz_localize(None)."
     msg = (
-        f"obs column {name!r} has types that cannot be united: {held}. Convert one of them, or "
-        f"give it another name with dao.Source(..., obs={{'new name': {name!r}}})."
+        f"obs column {name!r} has {why}: {held}.{hint} Convert one of them, or give it another "
+        f"name with dao.Source(..., obs={{'new name': {name!r}}})."
     )
     return ObsTypeError(msg)
+
+
+def _label(dataset: str) -> str:
+    return "the store" if dataset == _THE_STORE else repr(dataset)
+
+
+def _shown(info: ColumnInfo) -> str:
+    if info.kind == "other":
+        return info.dtype
+    return info.kind if info.kind in _PLAIN else f"{info.kind} of {info.dtype}"

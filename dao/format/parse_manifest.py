@@ -186,7 +186,9 @@ def _column(r: Reader) -> ColumnInfo:
         dtype = r.dtype("dtype")
         known = {"categorical": "iuf", "int": "iu", "float": "f"}.get(kind, "")
         r.check(np.dtype(dtype).kind in known, "dtype", f"{dtype!r} is none of a {kind} column")
-    return ColumnInfo(kind, dtype, r.flag("ordered"), r.flag("nullable"))
+    empty = r.has("empty") and r.flag("empty")
+    fits = r.texts("fits") if r.has("fits") else ()
+    return ColumnInfo(kind, dtype, r.flag("ordered"), r.flag("nullable"), empty, fits)
 
 
 def _ontologies(r: Reader) -> dict[str, OntologyInfo]:

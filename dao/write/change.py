@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dao.errors import ArgumentError, StoreChangedError, UnknownDatasetError, near_matches
-from dao.format.obs_schema import unite_columns
+from dao.format.obs_schema import may_be_missing
 from dao.provenance import created_by, now, record_of
 from dao.write.commit import commit, write_lock
 
@@ -76,10 +76,18 @@ def remove_datasets(root: Path, opened: Manifest, ids: Sequence[str]) -> None:
 
 
 def without(manifest: Manifest, ids: Collection[str]) -> Manifest:
-    """Return a manifest without some datasets, and without what only they had."""
+    """Return a manifest without some datasets, and without what only they had.
+
+    Columns stay what they are, whoever made them so: their codes do not change.
+    """
     kept = tuple(d for d in manifest.datasets if d.id not in ids)
     organisms = {d.organism for d in kept}
-    columns = unite_columns({d.id: d.obs.columns for d in kept})
+    held = [d.obs.columns for d in kept]
+    columns = {
+        name: replace(info, nullable=may_be_missing(name, held))
+        for name, info in manifest.obs_columns.items()
+        if any(name in c for c in held)
+    }
     return replace(
         manifest,
         datasets=kept,

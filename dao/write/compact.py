@@ -80,7 +80,10 @@ def compact_datasets(
         _check_unchanged(now, store.manifest, gone)
         # Features, categories and ontologies stay what they are.
         base = replace(
-            without(now, gone), feature_spaces=now.feature_spaces, ontologies=now.ontologies
+            without(now, gone),
+            feature_spaces=now.feature_spaces,
+            obs_columns=now.obs_columns,
+            ontologies=now.ontologies,
         )
         plan = make_plan(replace(job, generation=now.generation + 1), studies, "outer", base)
         with progress_report(show=progress) as report:

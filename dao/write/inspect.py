@@ -13,6 +13,7 @@ from dao.errors import DaoError, SourceError, UnknownColumnError, near_matches
 from dao.samplers.rng import permutation
 from dao.write.align import SourceFeatures, source_features
 from dao.write.conform import conform_obs
+from dao.write.join import join_categories
 from dao.write.left_out import left_out
 from dao.write.matching_rows import matching_rows
 from dao.write.obs import ObsTable, encode_obs
@@ -150,7 +151,8 @@ def inspect_opened(
 def read_obs(source: Source, obs: pd.DataFrame, job: Job) -> pd.DataFrame:
     """Return the obs of a source as it will be stored, in source order."""
     obs = prepare_obs(source, obs, job.obs_columns)
-    return conform_obs(obs, job.obs_schema, source.label)
+    obs = conform_obs(obs, job.obs_schema, source.label)
+    return join_categories(obs, job.categories, source.label)
 
 
 def row_order(source: Source, opened: OpenSource, obs: pd.DataFrame, job: Job) -> NDArray[np.int64]:

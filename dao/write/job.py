@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dao.format.declared import ObsColumn
+    from dao.write.join import StoredCategories
 
 __all__ = ["MODES", "Job", "make_job"]
 
@@ -28,6 +29,7 @@ class Job:
     """What is the same for all datasets of one call.
 
     ``token`` becomes part of the names of what is new, where other writers cannot be locked out.
+    ``categories`` are the categorical columns of the store that is added to.
     """
 
     root: Path
@@ -42,6 +44,7 @@ class Job:
     memory: int
     mode: str
     token: str = ""
+    categories: Mapping[str, StoredCategories] = field(default_factory=dict)
 
 
 def make_job(

@@ -11,13 +11,14 @@ import pandas as pd
 from dao.directory import StoreDirectory
 from dao.errors import ArgumentError, DatasetIdError
 from dao.features.reference import references
-from dao.format.obs_schema import VIRTUAL_COLUMNS, unite_categories, unite_columns
+from dao.format.obs_schema import VIRTUAL_COLUMNS
 from dao.warn import warn
 from dao.write.align import build_space
 from dao.write.measured import warn_of_gaps
 from dao.write.obsm import align_obsm
 from dao.write.organisms import organism_problems
 from dao.write.source import check_unique
+from dao.write.unite import unite_obs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,7 +85,8 @@ def make_plan(
     studies = align_obsm(studies, base, asked=bool(job.matrices))
     _warn_of_organisms(studies, base)
     spaces, matched = _align(job, studies, features, base)
-    obs_columns, categories = _unite_obs(job, matched, base)
+    obs_columns, categories = unite_obs(matched, job.root, base)
+    _check_offered(job, obs_columns)
     return WritePlan(job, tuple(matched), spaces, obs_columns, categories, base)
 
 
@@ -130,29 +132,8 @@ def _align(
     return spaces, [found[s.id] for s in studies]
 
 
-def _unite_obs(
-    job: Job, studies: Sequence[Study], base: Manifest | None
-) -> tuple[dict[str, ColumnInfo], dict[str, list[str]]]:
-    columns = {d.id: d.obs.columns for d in (base.datasets if base else ())}
-    columns |= {study.id: study.obs.columns for study in studies}
-    categories: dict[str, dict[str, Sequence[str]]] = {}
-    if base is not None:
-        directory = StoreDirectory(job.root)
-        known = directory.table(base.vocabulary.path).to_pandas()
-        for name, values in known.groupby("column", sort=False)["category"]:
-            categories[str(name)] = {"the store": list(values)}
-    for study in studies:
-        for name, values in study.obs.categories.items():
-            categories.setdefault(name, {})[study.id] = values
-    united = unite_columns(columns)
-    merged = {
-        n: unite_categories(n, categories.get(n, {}), ordered=info.ordered)
-        for n, info in united.items()
-        if info.kind == "categorical"
-    }
-    if job.obs_columns is not None:
-        missing = [c for c in job.obs_columns if c not in united and c not in VIRTUAL_COLUMNS]
-        if missing:
-            msg = f"obs_columns: no source has a column {missing[0]!r}."
+def _check_offered(job: Job, united: Mapping[str, ColumnInfo]) -> None:
+    for name in job.obs_columns or ():
+        if name not in united and name not in VIRTUAL_COLUMNS:
+            msg = f"obs_columns: no source has a column {name!r}."
             raise ArgumentError(msg)
-    return united, merged

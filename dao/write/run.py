@@ -14,9 +14,11 @@ from dao.write.change import check_there, in_order, without
 from dao.write.commit import check_target, commit, garbage, remove_all, write_lock
 from dao.write.generation import write_generation
 from dao.write.inspect import inspect_sources
+from dao.write.join import StoredCategories
 from dao.write.left_out import warn_of_left_out
 from dao.write.plan import WritePlan, make_plan
 from dao.write.progress import progress_report
+from dao.write.unite import stored_categories
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,7 +70,7 @@ def _write(
     job: Job, sources: Sequence[Source], features: Any, client: Any, *, progress: bool
 ) -> None:
     # Sources are looked at before the lock: what is wrong with them leaves no trace on disk.
-    job = _with_stored_schema(job)
+    job = _as_stored(job)
     studies = inspect_sources(sources, job)
     with write_lock(job.root, mode=job.mode) as before:
         if before is not None:
@@ -93,7 +95,7 @@ def plan_sources(job: Job, sources: Sequence[Source], features: Any) -> WritePla
         For everything that would stop the write before X is read.
     """
     check_target(job.root, job.mode)
-    job = _with_stored_schema(job)
+    job = _as_stored(job)
     studies = inspect_sources(sources, job)
     plan = make_plan(job, studies, features, _base(job, _stored(job), [s.id for s in studies]))
     warn_of_left_out(studies, {})
@@ -107,8 +109,9 @@ def _base(job: Job, before: Manifest | None, ids: Sequence[str]) -> Manifest | N
             msg = f"There is no store at {job.root} whose datasets could be replaced."
             raise StoreNotFoundError(msg)
         check_there(ids, before)
-        # Features keep their places, also where nobody is left who measured them.
-        return replace(without(before, set(ids)), feature_spaces=before.feature_spaces)
+        # Features and codes keep their places, also where nobody is left who has them.
+        left = without(before, set(ids))
+        return replace(left, feature_spaces=before.feature_spaces, obs_columns=before.obs_columns)
     return before if job.mode == "append" else None
 
 
@@ -118,11 +121,29 @@ def _stored(job: Job) -> Manifest | None:
     return StoreDirectory(job.root).manifest
 
 
-def _with_stored_schema(job: Job) -> Job:
-    """Hold appended studies to the schema of the store."""
+def _as_stored(job: Job) -> Job:
+    """Hold appended studies to the schema of the store, and to its categories."""
     base = _stored(job)
-    if base is None or (base.obs_schema is None and job.obs_schema is None):
+    if base is None:
         return job
+    if base.obs_schema is not None or job.obs_schema is not None:
+        job = _with_stored_schema(job, base)
+    found = {
+        name: info
+        for name, info in base.obs_columns.items()
+        if info.kind == "categorical" and not info.is_empty
+    }
+    orders = {}
+    if any(info.ordered for info in found.values()):
+        orders = stored_categories(job.root, base)
+    categories = {
+        name: StoredCategories(info.dtype, orders.get(name, ()) if info.ordered else None)
+        for name, info in found.items()
+    }
+    return replace(job, categories=categories)
+
+
+def _with_stored_schema(job: Job, base: Manifest) -> Job:
     if base.obs_schema is None:
         msg = (
             f"{job.root} was written without an obs_schema, which its studies need not follow. "

@@ -122,6 +122,4 @@ def _tables(portion: Portion, names: list[str]) -> list[pa.Table]:
 def _values(array: pa.Array, info: ColumnInfo) -> Any:
     if info.dtype == "null":
         return np.full(len(array), None, object)
-    if info.kind == "other":
-        return array.to_pandas().array
     return from_arrow(array, info, None, own_codes=True).to_pandas()
