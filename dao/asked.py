@@ -42,6 +42,8 @@ def as_array(which: Any, what: str) -> NDArray[Any]:
     dao.errors.ArgumentError
         If it is anything else, mixes these, or has missing values.
     """
+    if isinstance(which, range):
+        return np.arange(which.start, which.stop, which.step)
     try:
         asked = np.asarray(which if hasattr(which, "__array__") else list(which))
     except (TypeError, ValueError, RuntimeError) as error:
