@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from dao.batches.locate import locate
 from dao.batches.segment import segment
 from dao.batches.spec import MatrixSpec
 from dao.errors import ArgumentError
-from dao.matrices import check_alike
+from dao.format.casts import fits, widest
+from dao.matrices import check_alike, common_dtype
 from dao.warn import warn
 
 if TYPE_CHECKING:
@@ -74,8 +76,7 @@ def _obsm(store: Store, name: str, index: pd.Index) -> Any:
 
 def _matrix(store: Store, name: str, columns: ColumnMap, *, dense: bool = False) -> Any:
     infos = store.matrix_infos(name)
-    dtypes = [np.dtype(i.source_dtype) for i in infos]
-    dtype = np.result_type(*dtypes) if dtypes else np.dtype(np.float32)
+    dtype = common_dtype(name, infos, [np.dtype(i.source_dtype) for i in infos])
     # Kernels know no half precision and no booleans; both are exact in float32 and uint8.
     stand_ins: dict[str, np.dtype[Any]] = {
         "float16": np.dtype(np.float32),
@@ -84,9 +85,22 @@ def _matrix(store: Store, name: str, columns: ColumnMap, *, dense: bool = False)
     working = stand_ins.get(str(dtype), dtype)
     rows = np.arange(store.n_obs, dtype=np.int64)
     dense = dense or (bool(infos) and all(i.source_encoding == "dense" for i in infos))
-    specs = {name: MatrixSpec(columns, working, dense)}
-    cuts = [0, store.n_obs]
-    fetched = fetch(store.reader, specs, locate(store.manifest, store.selection, rows, cuts))
-    matrix: Any = segment(fetched, 0, specs).matrices[name]
+    spec = MatrixSpec.of(infos, columns, working, dense=dense)
+    fetched = fetch(
+        store.reader,
+        {name: spec},
+        locate(store.manifest, store.selection, rows, [0, store.n_obs]),
+    )
+    try:
+        matrix: Any = segment(fetched, 0, {name: spec}).matrices[name]
+    except ArgumentError:
+        # Sums of repeated entries of a file may have outgrown its dtype.
+        stored = [part.values.dtype for part in fetched.stored[name].parts]
+        wider = replace(spec, dtype=widest([working, *stored]))
+        return segment(fetched, 0, {name: wider}).matrices[name]
+    values = matrix if dense else matrix.data
     # scipy has no half precision either.
-    return matrix if dtype == np.float16 and not dense else matrix.astype(dtype, copy=False)
+    is_half = dtype == np.float16
+    if (is_half and not dense) or not fits(values, dtype):
+        return matrix
+    return matrix.astype(dtype, copy=False)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dao.errors import ArgumentError, UnknownDatasetError, near_matches
+from dao.format.casts import Verdict, always_fits, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from dao.format.manifest import DatasetInfo, MatrixInfo
 
-__all__ = ["check_alike", "infos_of", "mean_nnz", "stored_row_bytes"]
+__all__ = [
+    "check_alike",
+    "check_dtype",
+    "common_dtype",
+    "infos_of",
+    "mean_nnz",
+    "stored_row_bytes",
+    "verdict_of",
+]
+
+_WIDE = tuple(np.dtype(t) for t in ("float32", "float64", "int64", "uint64"))
 
 
 def infos_of(name: str, datasets: Iterable[DatasetInfo]) -> list[MatrixInfo]:
@@ -86,3 +97,75 @@ def stored_row_bytes(infos: Sequence[MatrixInfo]) -> int:
             total += info.shape[0] * info.shape[1] * size
         rows += info.shape[0]
     return total // rows + 1 if rows else 1
+
+
+def verdict_of(info: MatrixInfo, wanted: np.dtype[Any]) -> Verdict:
+    """Return whether a matrix may be given in a dtype, from what the manifest knows of it."""
+    if always_fits(np.dtype(info.source_dtype), wanted):
+        return Verdict.FITS  # every value was one of this dtype before it was stored
+    return verdict(info.dtype, info.minimum, info.maximum, wanted)
+
+
+def check_dtype(what: str, infos: Sequence[MatrixInfo], wanted: np.dtype[Any]) -> None:
+    """Refuse a dtype that cannot hold a matrix of some datasets.
+
+    Parameters
+    ----------
+    what
+        How the error names the matrix.
+
+    Raises
+    ------
+    dao.errors.ArgumentError
+        With the range of the values, and a dtype that holds them exactly.
+    """
+    for info in infos:
+        if verdict_of(info, wanted) is Verdict.LOST:
+            msg = (
+                f"{what} has values stored as {info.dtype} from {info.minimum:g} to "
+                f"{info.maximum:g}, which {wanted} cannot hold without changing them. "
+                f"{_remedy(infos)}"
+            )
+            raise ArgumentError(msg)
+
+
+def common_dtype(
+    what: str, infos: Sequence[MatrixInfo], dtypes: Sequence[np.dtype[Any]]
+) -> np.dtype[Any]:
+    """Return a dtype that holds a matrix of some datasets exactly.
+
+    Parameters
+    ----------
+    what
+        How the error names the matrix.
+    dtypes
+        Dtypes that hold the matrix of each dataset. The one that numpy would choose for all of
+        them is taken if it can be.
+
+    Raises
+    ------
+    dao.errors.ArgumentError
+        If there is none, as for large whole numbers next to fractions.
+    """
+    if not infos:
+        return np.dtype(np.float32)
+    usual: np.dtype[Any] = np.result_type(*dtypes)
+    candidates = (usual, *_WIDE)
+    for wrong in ({Verdict.LOST, Verdict.LOOK}, {Verdict.LOST}):
+        for dtype in candidates:
+            if not any(verdict_of(info, dtype) in wrong for info in infos):
+                return dtype
+    kinds = ", ".join(sorted({str(info.dtype) for info in infos}))
+    msg = (
+        f"{what} is stored as {kinds} in the selected datasets, and no dtype holds all of their "
+        "values exactly. Select datasets apart, or pass a dtype that holds what you need."
+    )
+    raise ArgumentError(msg)
+
+
+def _remedy(infos: Sequence[MatrixInfo]) -> str:
+    for wrong in ({Verdict.LOST, Verdict.LOOK}, {Verdict.LOST}):
+        for dtype in _WIDE:
+            if not any(verdict_of(info, dtype) in wrong for info in infos):
+                return f"Pass dtype={str(dtype)!r}, which holds them exactly."
+    return "No dtype holds the values of all selected datasets: select datasets apart."

@@ -148,3 +148,35 @@ def test_what_cannot_be(store: dao.Store) -> None:
     assert empty["total"].sum() == 0
     assert store.take([]).pseudobulk("donor").shape == (0, 400)
     assert np.isnan(store.head(1).gene_stats()["var"]).all()
+
+
+@pytest.mark.parametrize("backend", ["local", "dask"])
+@pytest.mark.parametrize("rows_per_block", [1, 13, 10_000])
+def test_variance_of_large_means(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str, rows_per_block: int
+) -> None:
+    """The variance does not depend on how large the mean is, nor on how rows are cut."""
+    if backend == "dask":
+        pytest.importorskip("dask")
+    random = np.random.default_rng(0)
+    X = np.column_stack(
+        [
+            1e8 + random.normal(size=200),
+            1e12 + random.normal(size=200),
+            np.full(200, 0.1),
+            random.poisson(0.05, 200) * 1e6,
+            np.zeros(200),
+        ]
+    )
+    adata = ad.AnnData(X)
+    adata.obs_names, adata.var_names = [f"c{i}" for i in range(200)], list("abcde")
+    dao.write_store(tmp_path / "s.dao", {"a": adata}, progress=False)
+    store = dao.load_store(tmp_path / "s.dao", backend=backend)
+    monkeypatch.setattr("dao.lazy.source._BLOCK_BYTES", 5 * 12 * rows_per_block)
+    found = store.gene_stats().loc[list("abcde")]
+    exact = X.astype(np.longdouble)
+    expected = np.asarray(exact.var(axis=0, ddof=1), np.float64)
+    np.testing.assert_allclose(found["mean"], np.asarray(exact.mean(axis=0)).astype(float), 1e-14)
+    np.testing.assert_allclose(found["var"].iloc[[0, 3, 4]], expected[[0, 3, 4]], rtol=1e-9)
+    np.testing.assert_allclose(found["var"].iloc[1], expected[1], rtol=1e-3)  # of 1e-4 in float64
+    assert found["var"].iloc[2] < 1e-30

@@ -334,3 +334,30 @@ def test_data_loader_pins_batches(store: dao.Store, x_format: str) -> None:
             assert batch["index"].is_pinned()
     # Without an accelerator nothing is pinned; torch can, where it has this for sparse tensors.
     assert torch._C._dispatch_has_kernel_for_dispatch_key("aten::_pin_memory", "SparseCsrCPU")
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("arguments", [{}, {"batch_size": 64}])
+def test_loader_that_would_stack_batches(
+    store: dao.Store, num_workers: int, arguments: dict[str, Any]
+) -> None:
+    """A DataLoader that batches batches is refused, whatever a transform returns."""
+    for transform in (None, lambda batch: (batch["X"], batch["index"])):
+        dataset = store.torch(16, x_format="dense", transform=transform)
+        loader = torch.utils.data.DataLoader(dataset, num_workers=num_workers, **arguments)
+        with pytest.raises(ArgumentError, match="batch_size=None"):
+            next(iter(loader))
+
+
+def test_loader_with_a_function_of_the_user(store: dao.Store) -> None:
+    """Who puts items together knows what they are."""
+    loader = torch.utils.data.DataLoader(
+        store.torch(16, x_format="dense"), batch_size=1, collate_fn=lambda b: b[0]
+    )
+    assert next(iter(loader))["X"].shape[0] == 16
+
+
+def test_device_by_habit(store: dao.Store) -> None:
+    """What tensorflow calls a GPU is not what torch calls one."""
+    with pytest.raises(ArgumentError, match="'cuda'"):
+        store.torch(16, device="gpu")

@@ -185,3 +185,114 @@ def test_missing_totals(write: Callable[..., dao.Store], make_study: Any) -> Non
     step = transforms.NormalizeTotal(totals="total")
     with pytest.raises(errors.ArgumentError, match="no total for some cells"):
         list(store.generator(7, transform=step))
+
+
+def bulk(n_obs: int, n_vars: int) -> ad.AnnData:
+    """Return cells whose totals float32 cannot add up."""
+    counts = np.random.default_rng(5).integers(0, 60_000, (n_obs, n_vars)).astype(np.float32)
+    adata = ad.AnnData(counts)
+    adata.obs_names = [f"c{i}" for i in range(n_obs)]
+    adata.var_names = [f"g{i}" for i in range(n_vars)]
+    return adata
+
+
+@pytest.mark.parametrize("x_format", FORMATS)
+def test_large_totals_are_exact(write: Callable[..., dao.Store], x_format: str) -> None:
+    """Totals are added up in float64: every value is the nearest float32, or next to it."""
+    store = write({"a": bulk(3, 30_000)})
+    X = np.asarray(store.to_anndata().X, np.float64)
+    found = streamed(store, x_format=x_format, transform="normalize_total")
+    np.testing.assert_allclose(found, normalized(X), rtol=1.2e-7)
+
+
+@pytest.mark.parametrize("x_format", FORMATS)
+def test_median_of_totals(store: dao.Store, x_format: str) -> None:
+    """Without a target cells add up to the median of those with counts, as in scanpy."""
+    sc = pytest.importorskip("scanpy")
+    some = store.take(np.arange(0, 130, 3))
+    for selected in (store, some):
+        adata = selected.to_anndata()
+        adata.X = adata.X.astype(np.float64)
+        assert (adata.X.sum(axis=1) == 0).any()
+        sc.pp.normalize_total(adata)
+        step = transforms.NormalizeTotal(target_sum=None)
+        found = streamed(selected, x_format=x_format, dtype="float64", transform=step)
+        np.testing.assert_allclose(found, adata.X.toarray(), rtol=1e-12)
+
+
+def test_median_is_the_same_for_all(store: dao.Store) -> None:
+    """Ranks, orders, columns of totals and dask agree on it."""
+    step = transforms.NormalizeTotal(None)
+    targets = {
+        repr(
+            store.generator(9, transform=step, rank=rank, world_size=3, seed=rank).spec.steps[0][0]
+        )
+        for rank in range(3)
+    }
+    assert len(targets) == 1
+    totals = store.obs["total"].to_numpy()
+    by_column = store.generator(9, transform=transforms.NormalizeTotal(None, totals="total"))
+    assert by_column.spec.steps[0][0] == transforms.NormalizeTotal(np.median(totals), "total")
+    again = pickle.loads(pickle.dumps(store.generator(9, transform=step)))
+    assert repr(again.spec.steps[0][0]) in targets
+    expected = streamed(store, transform=step)
+    assert (store.to_dask(transform=step).compute().toarray() == expected).all()
+
+
+@pytest.mark.parametrize("target", ["median", 0, -1, np.nan, np.inf, [1e4]])
+def test_targets_that_are_none(target: Any) -> None:
+    """What cells add up to is a number, or None."""
+    with pytest.raises(errors.ArgumentError, match="or None for the median"):
+        transforms.NormalizeTotal(target)
+
+
+def test_arguments_of_scanpy_that_are_not_here() -> None:
+    """They are named."""
+    with pytest.raises(errors.ArgumentError, match="exclude_highly_expressed"):
+        transforms.NormalizeTotal(exclude_highly_expressed=True)
+
+
+@pytest.mark.parametrize(
+    ("transform", "message"),
+    [
+        (lambda batch: None, "returned None"),
+        (lambda batch: batch.update(X=0), "returned None"),
+        ([lambda batch: batch, lambda batch: None], "returned None"),
+        (np.log1p, "receives the whole batch"),
+        (np.sqrt, "receives the whole batch"),
+        (len.__call__, None),
+        (transforms.Log1p, r"pass an object of it, as Log1p\(\)"),
+        (transforms.Scale, "is a class"),
+        ({"X": np.log1p}, "is not a function"),
+        ("log2p", "Did you mean 'log1p'"),
+    ],
+)
+def test_transforms_by_habit(store: dao.Store, transform: Any, message: str | None) -> None:
+    """Functions that forget to return, or want X alone, are told what they get."""
+    if message is None:
+        assert next(iter(store.generator(9, transform=transform))) == 5
+        return
+    with pytest.raises(errors.ArgumentError, match=message):
+        next(iter(store.generator(9, transform=transform)))
+
+
+def test_error_of_a_function_has_a_note(store: dao.Store) -> None:
+    """The error of a user's function stays, with a note of what the function got."""
+    with pytest.raises(TypeError) as caught:
+        next(iter(store.generator(9, transform=lambda batch: np.log1p(batch))))  # noqa: PLW0108
+    assert "receives the whole batch" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("x_format", FORMATS)
+def test_scale_of_large_means(write: Callable[..., dao.Store], x_format: str) -> None:
+    """A variance of 1 about a mean of 1e8 is found, batch by batch."""
+    X = 1e8 + np.random.default_rng(0).normal(size=(300, 4))
+    adata = ad.AnnData(X)
+    adata.obs_names, adata.var_names = [f"c{i}" for i in range(300)], list("abcd")
+    store = write({"a": adata})
+    X = np.asarray(store.to_anndata().X)
+    scale = transforms.Scale.fit(store.generator(7, dtype="float64", x_format=x_format))
+    np.testing.assert_allclose(scale.mean, X.mean(axis=0), rtol=1e-14)
+    np.testing.assert_allclose(scale.std, X.std(axis=0, ddof=1), rtol=1e-7)
+    found = streamed(store, dtype="float64", x_format="dense", transform=scale)
+    np.testing.assert_allclose(found, (X - scale.mean) / scale.std, rtol=1e-12, atol=1e-12)

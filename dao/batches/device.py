@@ -38,7 +38,8 @@ def parse_device(device: Any) -> torch.device | None:
         torch.empty(0, device=wanted)
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        msg = f"device={device!r} cannot be used: {reason}"
+        hint = " torch calls a GPU 'cuda'." if str(device).startswith("gpu") else ""
+        msg = f"device={device!r} cannot be used: {reason}{hint}"
         raise ArgumentError(msg) from error
     return None if wanted.type == "cpu" else wanted
 

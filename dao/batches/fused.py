@@ -56,7 +56,7 @@ def begin_final(
     cuts
         Where the window is cut: from 0 to its length.
     """
-    if not isinstance(reader, FusedReader) or not requests:
+    if not isinstance(reader, FusedReader) or not requests or how.checked:
         return None
     if not (how.dense or _shows_all(reader, matrix, how, requests)):
         return None

@@ -12,6 +12,7 @@ from dao import kernels
 from dao.backend import DenseRows, SparseRows
 from dao.buffers import empty
 from dao.errors import CorruptStoreError
+from dao.format.casts import check_values
 from dao.threads import over_ranges
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from dao.batches.columns import ColumnMap
 
-__all__ = ["Run", "csr", "gather_csr", "gather_dense"]
+__all__ = ["Run", "check_run", "csr", "gather_csr", "gather_dense"]
 
 Rows = TypeVar("Rows", bound=SparseRows | DenseRows)
 
@@ -68,6 +69,22 @@ def gather_csr(
     if nnz <= np.iinfo(np.int32).max:
         indptr = indptr.astype(np.int32)
     return csr(values, indices, indptr, columns.n_vars, is_sorted=True)
+
+
+def check_run(what: str, run: Run[Any], columns: ColumnMap, dtype: np.dtype[Any]) -> None:
+    """Refuse rows with values that a dtype cannot hold, among those that are shown.
+
+    Raises
+    ------
+    dao.errors.ArgumentError
+        With one of the values, and a dtype that holds it.
+    """
+    alone, n = Run(run.rows, run.slots, np.arange(len(run.slots))), len(run.slots)
+    own = run.rows.values.dtype
+    if isinstance(run.rows, DenseRows):
+        check_values(what, gather_dense([alone], n, columns, own), dtype)
+    else:
+        check_values(what, gather_csr([alone], n, columns, own).data, dtype)
 
 
 def csr(

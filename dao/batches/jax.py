@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import numpy as np
 from dao.backend import missing_extra
 from dao.batches.glance import Glanced
 from dao.batches.numeric import numeric_obs
+from dao.batches.spec import MatrixSpec
 from dao.errors import ArgumentError
+from dao.matrices import check_dtype
 
 try:
     import jax
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from dao.batches.ahead import Ahead
     from dao.batches.batch import ArrayBatch
     from dao.batches.generator import Generator
+    from dao.batches.spec import BatchSpec
 
 __all__ = ["JaxBatches", "to_jax"]
 
@@ -48,16 +52,17 @@ class JaxBatches(Glanced):
     """
 
     def __init__(self, generator: Generator) -> None:
+        self.generator, self._spec = generator, generator.spec
         if not _has_64_bits():
             _check_fits_32_bits(generator)
-        self.generator = generator
+            self._spec = _in_32_bits(generator)
 
     def __len__(self) -> int:
         """Return the number of batches of one epoch on this rank."""
         return len(self.generator)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return self.generator.iterate(to_jax, self.generator.begin())
+        return self.generator.iterate(to_jax, self.generator.begin(), spec=self._spec)
 
     def set_epoch(self, epoch: int) -> None:
         """Make the next ``iter`` this epoch (0 is the first)."""
@@ -112,6 +117,18 @@ def _array(matrix: Any) -> Any:
 
 def _has_64_bits() -> bool:
     return bool(jax.config.read("jax_enable_x64"))  # type: ignore[no-untyped-call]  # it is untyped
+
+
+def _in_32_bits(generator: Generator) -> BatchSpec:
+    """Return the spec with obsm of 64 bits in 32, which jax would make of them unchecked."""
+    matrices = dict(generator.spec.matrices)
+    for name, how in matrices.items():
+        if how.dtype.itemsize > 4:
+            infos = generator.store.matrix_infos(name)
+            narrow = np.dtype(f"{how.dtype.kind}4")
+            check_dtype(name, infos, narrow)
+            matrices[name] = MatrixSpec.of(infos, how.columns, narrow, dense=how.dense)
+    return replace(generator.spec, matrices=matrices)
 
 
 def _check_fits_32_bits(generator: Generator) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from dao.batches.automatic import choices, settled
 from dao.batches.columns import ColumnMap
+from dao.batches.dtypes import parse_dtype
 from dao.batches.generator import Generator
 from dao.batches.measured import Measured
 from dao.batches.rows import rows_of
@@ -15,8 +16,7 @@ from dao.batches.share import Share
 from dao.batches.spec import BatchSpec, MatrixSpec
 from dao.batches.steps import split_transform
 from dao.errors import ArgumentError, near_matches
-from dao.format.encodings import check_cast
-from dao.matrices import check_alike
+from dao.matrices import check_alike, check_dtype, common_dtype
 from dao.samplers import Random, Sampler, Sequential, Shuffle
 from dao.samplers.auto import auto_batch_size
 from dao.warn import warn
@@ -60,7 +60,7 @@ def make_generator(
         msg = f"seed={seed!r}: give a whole number of at least 0."
         raise ArgumentError(msg)
     if x_format not in {"csr", "dense"}:
-        msg = f"x_format={x_format!r}: give 'csr' or 'dense'."
+        msg = f"x_format={x_format!r}: pass 'csr' (sparse) or 'dense' (an array)."
         raise ArgumentError(msg)
     if not store.n_obs:
         warn(
@@ -71,7 +71,7 @@ def make_generator(
     store = _with_features(store, var_names, missing)
     columns = ColumnMap(store.feature_positions().astype(np.int32))
     matrices = {
-        name: MatrixSpec(columns, _output_dtype(store, name, dtype), x_format == "dense")
+        name: _spec(store, name, columns, dtype, dense=x_format == "dense")
         for name in ("X", *(f"layers/{n}" for n in _listed("layers", layers)))
     }
     for name in _listed("obsm", obsm):
@@ -112,32 +112,25 @@ def _with_features(store: Store, var_names: Iterable[str] | None, missing: str) 
     return store
 
 
-def _output_dtype(store: Store, matrix: str, dtype: Any) -> np.dtype[Any]:
+def _spec(store: Store, matrix: str, columns: ColumnMap, dtype: Any, *, dense: bool) -> MatrixSpec:
     infos = store.matrix_infos(matrix)
     if isinstance(dtype, str) and dtype == "native":
-        return np.result_type(*(i.dtype for i in infos)) if infos else np.dtype(np.float32)
-    try:
-        wanted: np.dtype[Any] = np.dtype(dtype)
-    except TypeError as error:
-        msg = f"dtype={dtype!r} is no dtype; give for example 'float32' or 'native'."
-        raise ArgumentError(msg) from error
-    if wanted.kind not in "iuf" or wanted == np.float16:
-        msg = f"dtype={dtype!r}: give an integer type, 'float32', 'float64' or 'native'."
-        raise ArgumentError(msg)
-    for info in infos:
-        check_cast(info.dtype, np.dtype(info.source_dtype), info.minimum, info.maximum, wanted)
-    return wanted
+        wanted = common_dtype(matrix, infos, [i.dtype for i in infos])
+    else:
+        wanted = parse_dtype(dtype)
+        check_dtype(matrix, infos, wanted)
+    return MatrixSpec.of(infos, columns, wanted, dense=dense)
 
 
 def _obsm_spec(store: Store, name: str) -> MatrixSpec:
     infos = store.matrix_infos(f"obsm/{name}")
     check_alike(f"obsm/{name}", store.selected_datasets)
-    dtypes = [np.dtype(i.source_dtype) for i in infos]
-    dtype = np.result_type(*dtypes) if dtypes else np.dtype(np.float32)
+    dtype = common_dtype(f"obsm/{name}", infos, [np.dtype(i.source_dtype) for i in infos])
     if dtype.kind == "b" or dtype == np.float16:
         dtype = np.dtype(np.float32)
     width = infos[0].shape[1] if infos else 0
-    return MatrixSpec(ColumnMap(np.arange(width, dtype=np.int32)), dtype, dense=True)
+    columns = ColumnMap(np.arange(width, dtype=np.int32))
+    return MatrixSpec.of(infos, columns, dtype, dense=True)
 
 
 def _batch_size(given: int | str | None, n_obs: int) -> int | None:
@@ -146,7 +139,7 @@ def _batch_size(given: int | str | None, n_obs: int) -> int | None:
     if given is None:
         return None
     if not _is_whole(given) or int(given) < 1:
-        msg = f"batch_size={given!r}: give a whole number of at least 1, or 'auto'."
+        msg = f"batch_size={given!r}: pass a whole number of at least 1, or 'auto'."
         raise ArgumentError(msg)
     return int(given)
 

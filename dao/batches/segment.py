@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.batches.gather import Run, csr, gather_csr, gather_dense
+from dao.batches.gather import Run, check_run, csr, gather_csr, gather_dense
 from dao.buffers import empty
 
 if TYPE_CHECKING:
@@ -55,7 +55,11 @@ def segment(window: Fetched, number: int, matrices: Mapping[str, MatrixSpec]) ->
         stored = window.stored[name]
         columns = how.columns.chosen if stored.is_chosen else how.columns
         gather = gather_dense if how.dense else gather_csr
-        final[name] = gather(list(_runs(stored, start, stop)), stop - start, columns, how.dtype)
+        runs = list(_runs(stored, start, stop))
+        for run in runs:
+            if how.must_look_at(run.rows.values.dtype):
+                check_run(name, run, columns, how.dtype)
+        final[name] = gather(runs, stop - start, columns, how.dtype)
     return Segment(window.positions[start:stop], window.index[start:stop], final)
 
 

@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from dao.batches.median import with_median
 from dao.errors import ArgumentError, near_matches
 from dao.transforms import Log1p, NormalizeTotal, Step
 
@@ -63,7 +66,10 @@ def split_transform(
             msg = f"{one!r} leaves no zeros: give x_format='dense', or let it not center."
             raise ArgumentError(msg)
         step.check(X.columns.n_vars)
-        steps.append((step, None if step.obs_key is None else _numbers(store, step.obs_key)))
+        column = None if step.obs_key is None else _numbers(store, step.obs_key)
+        if isinstance(step, NormalizeTotal) and step.target_sum is None:
+            step = with_median(step, store, X, steps)
+        steps.append((step, column))
     return steps, _composed(functions)
 
 
@@ -76,9 +82,17 @@ def _step(one: Any) -> Step | None:
         return _NAMED[one]()
     if not isinstance(one, type) and isinstance(one, Step):
         return one
-    if not callable(one) or (isinstance(one, type) and hasattr(one, "needs_dense")):
-        msg = f"transform={one!r} is no function: give one, a name, or an object of dao.transforms."
+    if isinstance(one, type) and hasattr(one, "needs_dense"):
+        msg = f"transform={one!r} is a class: pass an object of it, as {one.__name__}()."
         raise ArgumentError(msg)
+    if not callable(one):
+        msg = (
+            f"transform={one!r} is not a function: pass one, a name, or an object of "
+            "dao.transforms."
+        )
+        raise ArgumentError(msg)
+    if isinstance(one, np.ufunc):
+        raise ArgumentError(_whole_batch(one, one.__name__))
     return None
 
 
@@ -91,12 +105,40 @@ def _numbers(store: Store, name: str) -> Column:
 
 
 def _composed(functions: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any] | None:
-    if len(functions) < 2:
-        return functions[0] if functions else None
-    return partial(_one_after_another, functions)
+    return partial(_one_after_another, functions) if functions else None
 
 
 def _one_after_another(functions: Sequence[Callable[[Any], Any]], batch: Any) -> Any:
     for function in functions:
-        batch = function(batch)
+        result = _called(function, batch)
+        if result is None:
+            msg = (
+                f"transform={function!r} returned None: a function gets a batch and must return "
+                "one. Add `return batch`."
+            )
+            raise ArgumentError(msg)
+        batch = result
     return batch
+
+
+def _called(function: Callable[[Any], Any], batch: Any) -> Any:
+    try:
+        return function(batch)
+    except (TypeError, AttributeError, ValueError) as error:
+        if not isinstance(batch, dict):
+            raise
+        msg = _whole_batch(function, getattr(function, "__name__", "function"))
+        if hasattr(function, "__code__"):
+            error.add_note(msg)  # a function of the user, whose own error it may be
+            raise
+        msg = f"{msg} It answered: {error}"
+        raise ArgumentError(msg) from error
+
+
+def _whole_batch(function: object, name: str) -> str:
+    called = name if name.isidentifier() else "f"
+    example = "'log1p'" if name == "log1p" else f"lambda b: {{**b, 'X': {called}(b['X'])}}"
+    return (
+        f"transform={function!r} receives the whole batch, a dict with 'X', 'obs', 'layers', "
+        f"'obsm' and 'index', and not X alone: pass for example {example}."
+    )

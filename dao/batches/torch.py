@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ try:
     from torch.utils.data import IterableDataset, get_worker_info
 
     from dao.batches.device import mover, parse_device, sparse_spec
+    from dao.batches.torch_loader import refuse_batching
 except ImportError as error:
     msg = "store.torch()"
     raise missing_extra(msg, "torch", error) from error
@@ -42,7 +44,8 @@ class TorchBatches(Glanced, IterableDataset[Any]):
     """An iterable dataset whose items are whole batches.
 
     Use it as it is, or inside ``DataLoader(dataset, batch_size=None, num_workers=k)``: each
-    worker reads its own part of the epoch, every row exactly once. X is dense or
+    worker reads its own part of the epoch, every row exactly once. A DataLoader with a batch size
+    would stack whole batches, and is refused. X is dense or
     ``torch.sparse_csr``; obs a dict of tensors (categoricals as int64 codes, missing -1).
 
     Parameters
@@ -69,6 +72,7 @@ class TorchBatches(Glanced, IterableDataset[Any]):
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         silence_warnings()
+        refuse_batching(sys._getframe(1))  # noqa: SLF001 - the only way to see who iterates
         info = get_worker_info()
         if info is None:
             return self.generator.iterate(

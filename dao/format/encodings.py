@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.errors import ArgumentError
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -55,12 +53,18 @@ class ValueRange:
         Whether every value is a finite whole number.
     fits_float32
         Whether every value survives a cast to float32 and back.
+    may_be_float32
+        Whether every value may become float32 by the rule of `dao.format.casts`: fractions round.
+    summed
+        Whether some values are sums of several in the source.
     """
 
     minimum: float = 0.0
     maximum: float = 0.0
     integral: bool = True
     fits_float32: bool = True
+    may_be_float32: bool = True
+    summed: bool = False
 
     def __or__(self, other: ValueRange) -> ValueRange:
         return ValueRange(
@@ -68,6 +72,8 @@ class ValueRange:
             max(self.maximum, other.maximum),
             self.integral and other.integral,
             self.fits_float32 and other.fits_float32,
+            self.may_be_float32 and other.may_be_float32,
+            self.summed or other.summed,
         )
 
 
@@ -76,7 +82,8 @@ def narrowest_dtype(values: ValueRange, source: np.dtype[np.generic]) -> np.dtyp
 
     Whole numbers become the narrowest unsigned (or, where some are negative, signed)
     integer type, whatever they were stored as; other values keep their float type, or
-    become float32 where that loses nothing.
+    become float32 where that loses nothing. Sums of float32 that are no fractions become float64
+    where float32 would round them or make them infinite.
     """
     if values.integral:
         candidates = _SIGNED if values.minimum < 0 else _UNSIGNED
@@ -86,11 +93,12 @@ def narrowest_dtype(values: ValueRange, source: np.dtype[np.generic]) -> np.dtyp
             upper = values.maximum <= info.max if info.bits < 64 else values.maximum < 2.0**63
             if values.minimum >= info.min and upper:
                 narrow = np.dtype(candidate)
-                fits = source.kind != "f" or narrow.itemsize <= source.itemsize
-                return narrow if fits else source
+                if source.kind != "f" or narrow.itemsize <= source.itemsize:
+                    return narrow
+                break
         if source.kind != "f":
-            return source
-    if values.fits_float32 or source.itemsize <= 4:
+            return np.dtype(f"{source.kind}8")
+    if values.fits_float32 or (source.itemsize <= 4 and values.may_be_float32):
         return np.dtype(np.float32)
     return np.dtype(np.float64)
 
@@ -122,44 +130,3 @@ def chunking(length: int, elements_per_item: int, chunk_elements: int) -> tuple[
     chunk = min(items, max(1, length))
     chunks = -(-max(1, length) // chunk)
     return chunk, chunk * min(SHARD_ELEMENTS // chunk_elements, chunks)
-
-
-def check_cast(
-    stored: np.dtype[np.generic],
-    source: np.dtype[np.generic],
-    minimum: float,
-    maximum: float,
-    wanted: np.dtype[np.generic],
-) -> None:
-    """Refuse a cast of stored values that would change whole numbers without a word.
-
-    Parameters
-    ----------
-    stored, source
-        The dtype on disk and the dtype that the source had: every value fits both.
-    minimum, maximum
-        The range of the values.
-    wanted
-        The dtype asked for.
-
-    Raises
-    ------
-    dao.errors.ArgumentError
-        If whole numbers do not fit the wanted dtype, or fractions are asked for as integers.
-    """
-    if np.can_cast(source, wanted) or np.can_cast(stored, wanted):
-        fits = True
-    elif wanted.kind == "f" and stored.kind in "iu":
-        exact = 2.0 ** (np.finfo(str(wanted)).nmant + 1)
-        fits = max(maximum, -minimum) <= exact
-    elif wanted.kind in "iu" and stored.kind in "iu":
-        info = np.iinfo(str(wanted))
-        fits = info.min <= minimum and maximum <= info.max
-    else:
-        fits = wanted.kind == "f"
-    if not fits:
-        msg = (
-            f"Values stored as {stored} from {minimum:g} to {maximum:g} cannot be given as "
-            f"{wanted} without changing them. Ask for dtype='float64' or dtype='native'."
-        )
-        raise ArgumentError(msg)

@@ -59,7 +59,7 @@ def _fact(some: Store, organism: str, name: str, n_obs: int) -> SpreadFact:
     whole = True
     for batch in some.generator(sampler="sequential", dtype="native"):
         x = batch["X"]
-        sums.append(np.asarray(x.sum(axis=1, dtype=np.float64)).ravel())
+        sums.append(np.asarray(x.astype(np.float64).sum(axis=1)).ravel())
         genes.append(np.asarray((x != 0).sum(axis=1)).ravel())
         whole = whole and bool((x.data >= 0).all() and (x.data == np.trunc(x.data)).all())
     n_genes = np.concatenate(genes)

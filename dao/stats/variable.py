@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import median_abs_deviation
 
 from dao.errors import ArgumentError
-from dao.stats.genes import gene_sums
+from dao.stats.genes import gene_moments
 from dao.transforms import Log1p, NormalizeTotal
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def highly_variable_genes(
         raise ArgumentError(msg)
     normalize = NormalizeTotal(target_sum, totals)
     steps = [normalize] if flavor == "seurat" else [normalize, Log1p()]
-    sums = gene_sums(store, None, steps)
-    table = dispersions(sums.mean, sums.var, flavor, n_bins)
+    moments = gene_moments(store, None, steps)
+    table = dispersions(moments.mean, moments.var, flavor, n_bins)
     table.index = store.var_names
     return table.assign(highly_variable=_top(table["dispersions_norm"].to_numpy(), n_top_genes))
 

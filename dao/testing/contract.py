@@ -20,13 +20,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from dao.backend import DenseRows, Reader, SparseRows, find_backend
+from dao.batches.columns import ColumnMap
+from dao.batches.fetch import fetch
+from dao.batches.locate import locate
+from dao.batches.segment import segment
+from dao.batches.spec import MatrixSpec
 from dao.errors import ArgumentError, CorruptStoreError, UnknownDatasetError
+from dao.matrices import check_dtype
+from dao.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-__all__ = ["BackendContract", "dense_rows", "reference_studies"]
+__all__ = ["BackendContract", "cast_studies", "dense_rows", "reference_studies"]
 
 _TIMEOUT = 60.0
 Array = np.ndarray[Any, Any]
@@ -79,6 +86,62 @@ def reference_studies() -> dict[str, Any]:
     }
 
 
+def cast_studies() -> dict[str, Any]:
+    """Return AnnData studies whose values do not fit every dtype, a cell by a feature each.
+
+    Whole numbers and fractions that float32 or float64 would change, the ends of integers, and
+    matrices of which a cell has entries twice.
+    """
+    import pandas as pd
+    import scipy.sparse
+    from anndata import AnnData
+
+    sp: Any = scipy.sparse
+    names = [f"g{i}" for i in range(4)]
+
+    def study(name: str, x: Any) -> AnnData:
+        obs = pd.DataFrame(
+            {"label": pd.Categorical([name] * 3)}, index=[f"{name}{i}" for i in "abc"]
+        )
+        adata = AnnData(x, obs=obs, var=pd.DataFrame(index=names))
+        adata.layers["twice"] = sp.csr_matrix((3, 4), dtype=np.float32)
+        adata.obsm["pca"] = np.zeros((3, 3), np.float32)
+        adata.uns["name"] = name
+        return adata
+
+    def values(dtype: str, *given: float) -> Any:
+        x = np.zeros((3, 4), dtype)
+        x[1, : len(given)] = given
+        return sp.csr_matrix(x)
+
+    def repeated(dtype: str, *given: float) -> Any:
+        # Not as a COO matrix, which would add them up now.
+        x = sp.csr_matrix((3, 4), dtype=dtype)
+        x.data, x.indices = np.array([7, *given], dtype), np.array([0] + [2] * len(given), np.int32)
+        x.indptr = np.array([0, 1, 1 + len(given), 1 + len(given)], np.int32)
+        return x
+
+    matrices = {
+        "fractions": values("f8", 0.1, -1 / 3, 1e-60),
+        "whole": values("f8", 2**24 + 1, 0.5),
+        "even": values("f8", 2**25, 0.5),
+        "huge": values("f8", 1.5e39, 0.5),
+        "infinite": values("f4", np.nan, np.inf, -np.inf, 0.25),
+        "long": values("i8", 2**53 + 1, -3),
+        "longest": values("i8", 2**63 - 1, -(2**63)),
+        "unsigned": values("u8", 2**64 - 1, 5),
+        "negative": values("i2", -300, 4),
+        "zeros": values("f4", -0.0, 3),
+        "repeated-bytes": repeated("u1", 200, 100),
+        "repeated-signed": repeated("i1", -100, -100),
+        "repeated-bools": repeated("?", 1, 1),
+        "repeated-floats": repeated("f4", 2**24, 1),
+        "repeated-large": repeated("f4", 3e38, 3e38),
+        "repeated-fractions": repeated("f4", 0.25, 0.5),
+    }
+    return {name: study(name, x) for name, x in matrices.items()}
+
+
 def dense_rows(rows: SparseRows | DenseRows) -> Array:
     """Return what a backend returned as a dense array: slow, plain and obviously right."""
     if isinstance(rows, DenseRows):
@@ -103,6 +166,8 @@ class BackendContract:
         Those of the reference studies that the backend's stores can hold.
     damage_is
         The errors that tell of damage.
+    repeats
+        Whether the backend's stores can be made of matrices that hold an entry twice.
     opens_damaged
         Whether a damaged store opens, and says so when the damage is read. For backends over
         files without checksums: False; files are then damaged while the store is open.
@@ -112,6 +177,7 @@ class BackendContract:
     backend_options: ClassVar[Mapping[str, Any]] = {}
     matrices: ClassVar[tuple[str, ...]] = ("X", "layers/twice", "obsm/pca")
     damage_is: ClassVar[tuple[type[Exception], ...]] = (CorruptStoreError,)
+    repeats: ClassVar[bool] = True
     opens_damaged: ClassVar[bool] = True
     _reference: ClassVar[dict[type, tuple[Path, dict[str, Any]]]] = {}
 
@@ -152,6 +218,23 @@ class BackendContract:
                 assert got.values.dtype == info.dtype
                 expected = _expected(reader, studies[dataset.id], dataset.id, name)
                 np.testing.assert_array_equal(dense_rows(got), expected)
+
+    def test_casts_are_exact_or_refused(self, tmp_path: Path) -> None:
+        """A batch holds the values of the source in the dtype asked for, or there is an error.
+
+        Whole numbers are exact, fractions round, nothing becomes infinite or wraps around; entries
+        of one place are added up.
+        """
+        studies = {n: s for n, s in cast_studies().items() if self.repeats or "repeated" not in n}
+        self.write_reference(tmp_path / "casts", studies)
+        reader = self.open_reader(tmp_path / "casts")
+        for name, study in studies.items():
+            exact = _exact(study.X)[_source_rows(reader, name)]
+            ids = _feature_ids(reader, name)
+            exact = exact[:, [study.var_names.get_loc(gene) for gene in ids]]
+            for dtype in ("float32", "float64", "int16", "int64", "uint64"):
+                for dense in (False, True):
+                    _check_cast(reader, name, exact, np.dtype(dtype), dense=dense)
 
     def test_any_order_with_repeats(self, tmp_path_factory: Any) -> None:
         """Rows come in the order of the request, as often as they are asked for."""
@@ -270,6 +353,63 @@ class BackendContract:
                 process.kill()
         expected = _expected(reader, studies["large"], "large", "X")[rows]
         np.testing.assert_array_equal(got, expected)
+
+
+def _check_cast(
+    reader: Reader, dataset: str, exact: Array, dtype: np.dtype[Any], *, dense: bool
+) -> None:
+    """Stream a dataset; compare with Python's numbers, or expect an error if one does not fit."""
+    manifest = reader.manifest()
+    infos = [manifest.dataset(dataset).matrices["X"]]
+    first = int(manifest.offsets[manifest.ordinals[dataset]])
+    cell = f"{dataset} as {dtype}, dense={dense}"
+    expected = [[_cast(value, dtype) for value in row] for row in exact.tolist()]
+    try:
+        check_dtype("X", infos, dtype)
+        columns = ColumnMap(np.arange(exact.shape[1], dtype=np.int32))
+        how = {"X": MatrixSpec.of(infos, columns, dtype, dense=dense)}
+        positions = np.arange(first, first + len(exact))
+        rows = locate(manifest, Selection.everything(manifest), positions, [0, len(exact)])
+        got: Any = segment(fetch(reader, how, rows), 0, how).matrices["X"]
+    except ArgumentError:
+        assert any(value is None for row in expected for value in row), f"{cell} was refused"
+        return
+    assert not any(value is None for row in expected for value in row), f"{cell} was given"
+    values = got if dense else got.toarray()
+    np.testing.assert_array_equal(values, np.array(expected, dtype), cell)
+
+
+def _exact(matrix: Any) -> Array:
+    """Return a matrix as Python's numbers, which are exact; entries of one place added up."""
+    out = np.full(matrix.shape, 0, object)
+    stored = matrix.tocoo()
+    for row, column, value in zip(stored.row, stored.col, stored.data.tolist(), strict=True):
+        out[row, column] += value
+    return out
+
+
+def _cast(value: float, dtype: np.dtype[Any]) -> Any:
+    """Return a number in a dtype, by the rule of `dao.format.casts`; None if it does not fit."""
+    is_whole = isinstance(value, int) or (np.isfinite(value) and value == int(value))
+    if dtype.kind in "iu":
+        info = np.iinfo(dtype)
+        return int(value) if is_whole and info.min <= value <= info.max else None
+    with np.errstate(over="ignore"):
+        cast = float(np.float64(value).astype(dtype))
+    if is_whole:
+        return cast if np.isfinite(cast) and int(cast) == int(value) else None
+    return None if np.isfinite(value) and not np.isfinite(cast) else cast
+
+
+def _source_rows(reader: Reader, dataset: str) -> Array:
+    table = reader.table(reader.manifest().dataset(dataset).obs.file.path, ["_source_row"])
+    return np.asarray(table["_source_row"].to_numpy())
+
+
+def _feature_ids(reader: Reader, dataset: str) -> list[str]:
+    manifest = reader.manifest()
+    path = manifest.space(manifest.dataset(dataset).organism).file.path
+    return [str(name) for name in reader.table(path)["feature_id"].to_pylist()]
 
 
 def _read_elsewhere(reader: Reader, rows: Array, queue: Any) -> None:

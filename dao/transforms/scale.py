@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
+from numba import njit
 
 from dao.errors import ArgumentError
+from dao.moments import Moments, moments_of
 from dao.threads import over_ranges
 
 if TYPE_CHECKING:
@@ -89,23 +90,15 @@ class Scale:
         zero_center, max_value
             See the class.
         """
-        n = 0
-        mean: Any = 0.0
-        squares: Any = 0.0
+        moments: Moments | None = None
         for batch in batches:
-            X = batch["X"]
-            m = X.shape[0]
-            own, own_squares = _moments(X)
-            # Chan, Golub and LeVeque (1983): sums of squares about the mean, joined exactly.
-            delta = own - mean
-            n += m
-            mean = mean + delta * (m / n)
-            squares = squares + own_squares + delta**2 * (m * (n - m) / n)
-        if not n:
+            own = moments_of(batch["X"])
+            moments = own if moments is None else moments + own
+        if moments is None or not moments.n_obs:
             msg = "There is no cell to take means of."
             raise ArgumentError(msg)
-        std = np.sqrt(np.maximum(squares, 0) / max(1, n - 1))
-        return cls(mean, std, zero_center, max_value)
+        std = np.sqrt(moments.squares / max(1, moments.n_obs - 1))
+        return cls(moments.centre, std, zero_center, max_value)
 
     @property
     def obs_key(self) -> None:
@@ -124,33 +117,44 @@ class Scale:
 
     def apply(self, X: Any, obs: Column | None, rows: NDArray[np.int64]) -> None:
         """Change X in place."""
-        std = self.std.astype(X.dtype)
+        limit = np.inf if self.max_value is None else float(self.max_value)
         if not isinstance(X, np.ndarray):
-            X.data /= std[X.indices]
-            if self.max_value is not None:
-                np.minimum(X.data, self.max_value, out=X.data)
+            _scale_csr(X.data, X.indices, self.std, limit)
             return
-        mean = self.mean.astype(X.dtype)
+        mean = self.mean if self.zero_center else np.zeros_like(self.mean)
+        lowest = -limit if self.zero_center else -np.inf
 
         def scale(start: int, stop: int) -> None:
-            part = X[start:stop]
-            if self.zero_center:
-                part -= mean
-            part /= std
-            if self.max_value is not None:
-                lowest = -self.max_value if self.zero_center else None
-                np.clip(part, lowest, self.max_value, out=part)
+            _scale_dense(X[start:stop], mean, self.std, lowest, limit)
 
         over_ranges(scale, len(X), 2 * X.size)
 
 
-def _moments(X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean of each column, and its sum of squares about it."""
-    if not isinstance(X, np.ndarray):
-        wide = sp.csr_matrix(X, dtype=np.float64)
-        mean = np.asarray(wide.sum(axis=0)).ravel() / X.shape[0]
-        squares = np.asarray(wide.multiply(wide).sum(axis=0)).ravel()
-        return mean, squares - X.shape[0] * mean**2
-    array = X.astype(np.float64)
-    mean = array.mean(axis=0)
-    return mean, ((array - mean) ** 2).sum(axis=0)
+@njit(nogil=True, cache=True)
+def _scale_dense(
+    X: NDArray[Any],
+    mean: NDArray[np.float64],
+    std: NDArray[np.float64],
+    lowest: float,
+    highest: float,
+) -> None:
+    for i in range(len(X)):
+        row = X[i]
+        for j in range(len(row)):
+            value = (np.float64(row[j]) - mean[j]) / std[j]
+            # Comparisons that NaN fails: what is missing stays missing.
+            if value > highest:
+                value = highest
+            elif value < lowest:
+                value = lowest
+            row[j] = value
+
+
+@njit(nogil=True, cache=True)
+def _scale_csr(
+    values: NDArray[Any], indices: NDArray[Any], std: NDArray[np.float64], highest: float
+) -> None:
+    for k in range(len(values)):
+        value = np.float64(values[k]) / std[indices[k]]
+        value = min(value, highest)
+        values[k] = value

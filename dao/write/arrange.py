@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,7 +66,7 @@ class Arrangement:
         lengths = np.zeros(len(rows), np.int64)
         words = scratch.zeros("words", -(-self.n_vars // 64), np.uint64)
         values = rows.values
-        kept = kernels.REPEATED
+        kept, summed = kernels.REPEATED, False
         if not self.summed:
             out = scratch.take("values", n, values.dtype)
             kept = kernels.arrange(
@@ -84,10 +84,19 @@ class Arrangement:
             )
         if kept == kernels.REPEATED:
             kept, out = self._summed(rows, wanted, words, columns, lengths, scratch)
+            summed = True
         if kept == kernels.OUTSIDE:
             msg = f"A column number lies outside of the {len(self.targets)} columns of its matrix."
             raise SourceError(msg)
-        return narrowed(lengths, columns[:kept], out[:kept], self.dtype, scratch)
+        if kept == kernels.OVERFLOW:
+            msg = (
+                f"Values of a matrix of {values.dtype} that belong together, entries of one cell "
+                f"and feature, add up to more than {out.dtype} can hold. Correct them in the "
+                "source."
+            )
+            raise SourceError(msg)
+        arranged = narrowed(lengths, columns[:kept], out[:kept], self.dtype, scratch)
+        return replace(arranged, range=replace(arranged.range, summed=True)) if summed else arranged
 
     def _summed(
         self,
@@ -98,10 +107,10 @@ class Arrangement:
         lengths: NDArray[np.int64],
         scratch: Scratch,
     ) -> tuple[int, NDArray[Any]]:
-        kind = rows.values.dtype
-        # Sums of narrow integers must not wrap around.
-        wide = {"i": np.dtype(np.int64), "u": np.dtype(np.uint64)}.get(kind.kind, kind)
+        # Sums must not wrap around, and those of whole numbers in float32 must not be rounded.
+        wide = np.dtype(f"{rows.values.dtype.kind}8")
         out = scratch.take("sums", len(rows.columns), wide)
+        ends: Any = np.finfo(wide) if wide.kind == "f" else np.iinfo(wide)
         kept = kernels.arrange_summed(
             rows.indptr,
             rows.columns,
@@ -113,6 +122,8 @@ class Arrangement:
             columns,
             out,
             lengths,
+            wide.type(ends.min),
+            wide.type(ends.max),
         )
         return kept, out
 

@@ -16,11 +16,12 @@ from dao.intrinsics import lowest_bit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["OUTSIDE", "REPEATED", "arrange", "arrange_summed"]
+__all__ = ["OUTSIDE", "OVERFLOW", "REPEATED", "arrange", "arrange_summed"]
 
 OUTSIDE = -1
 REPEATED = -2
 _UNSORTED = -3
+OVERFLOW = -4
 
 
 @njit(nogil=True, cache=True)
@@ -155,8 +156,16 @@ def arrange_summed(
     out_columns: NDArray[Any],
     out_values: NDArray[Any],
     lengths: NDArray[np.int64],
+    lowest: Any,
+    highest: Any,
 ) -> int:
-    """Do as `arrange` does, and add up what meets in one place."""
+    """Do as `arrange` does, and add up what meets in one place.
+
+    Parameters
+    ----------
+    lowest, highest
+        The ends of the dtype of the values. Returns `OVERFLOW` if a sum is beyond them.
+    """
     n = 0
     for r in range(len(wanted)):
         start = n
@@ -170,6 +179,9 @@ def arrange_summed(
                     continue
                 bit = np.uint64(1) << np.uint64(t & 63)
                 if words[t >> 6] & bit:
+                    if _overflows(row[t], values[k], lowest, highest):
+                        _clear(words)
+                        return OVERFLOW
                     row[t] += values[k]
                 else:
                     row[t] = values[k]
@@ -177,6 +189,23 @@ def arrange_summed(
             n += _collect(words, row, out_columns[start:], out_values[start:])
         lengths[r] = n - start
     return n
+
+
+@njit(nogil=True, cache=True)
+def _overflows(one: Any, other: Any, lowest: Any, highest: Any) -> bool:
+    """Whether a sum of finite numbers is beyond the ends of their dtype.
+
+    The sum itself says nothing: the compiler takes for granted that signed integers do not wrap
+    around.
+
+    >>> _overflows(np.int64(2**62), np.int64(2**62), np.int64(-(2**63)), np.int64(2**63 - 1))
+    True
+    """
+    if not (np.isfinite(one) and np.isfinite(other)):
+        return False
+    if other > 0:
+        return bool(one > highest - other)
+    return bool(one < lowest - other)
 
 
 @njit(nogil=True, cache=True)

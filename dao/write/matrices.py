@@ -194,11 +194,21 @@ def plain_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 def returned_dtype(
     source: np.dtype[Any], stored: np.dtype[Any], values: ValueRange, *, summed: bool
 ) -> np.dtype[Any]:
-    """Return the source's dtype, or a wider one where summed features outgrew it."""
+    """Return the source's dtype, or a wider one where sums of its values outgrew it.
+
+    Parameters
+    ----------
+    source, stored
+        The dtypes in the source and in the store.
+    summed
+        Whether several columns became one; ``values`` says whether entries of one place did.
+    """
     if source.kind == "b":
         return stored if values.maximum > 1 else source
     if source.kind in "iu":
         info: np.iinfo[Any] = np.iinfo(source)
         outgrown = values.minimum < info.min or values.maximum > info.max
         return stored if outgrown else source
-    return stored if summed and source == np.float16 else source
+    if source.itemsize == 8 or not (summed or values.summed):
+        return source
+    return np.dtype(np.float32 if values.may_be_float32 else np.float64)

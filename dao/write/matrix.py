@@ -17,6 +17,7 @@ from dao.errors import SourceError
 from dao.write.frames import table_values
 from dao.write.hdf5 import chunked_elements
 from dao.write.rows import Rows, rows_of_dense
+from dao.write.staged import staged
 from dao.write.workers import Scratch
 
 if TYPE_CHECKING:
@@ -166,7 +167,8 @@ def dense_matrix(array: Any, where: str, columns: tuple[str, ...] | None = None)
         return rows_of_dense(_plain(slices(start, stop, scratch)), scratch)
 
     boundaries = np.arange(n_obs + 1, dtype=np.int64) * n_vars
-    chunks = getattr(array, "chunks", None)
+    # What waits in a file is as well read row by row.
+    chunks = None if staged(array) else getattr(array, "chunks", None)
     return SourceMatrix(
         (n_obs, n_vars),
         dtype,
@@ -243,12 +245,15 @@ _CONVERSIONS = {
 
 def _reader(array: Any, where: str, name: str) -> Callable[[int, int, Scratch], NDArray[Any]]:
     """Return how to read a stretch of an array, into a buffer where that can be."""
-    chunked = chunked_elements(array)
+    aside = staged(array)
+    chunked = None if aside else chunked_elements(array)
     shape = tuple(array.shape[1:])
     into_buffer = isinstance(array, h5py.Dataset) and array.dtype.kind in "iuf"
 
     def read(start: int, stop: int, scratch: Scratch) -> NDArray[Any]:
         try:
+            if aside is not None and start < stop:
+                return aside.read(start, stop)
             if not into_buffer or start == stop:
                 return np.asarray(array[start:stop])
             n = (stop - start) * int(np.prod(shape, dtype=np.int64))

@@ -97,10 +97,13 @@ def to_counts(values: NDArray[Any], out: NDArray[np.uint16]) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def value_range(values: NDArray[Any]) -> tuple[float, float, bool, bool]:
-    """Return (minimum, maximum, all whole numbers, all fit float32); zero is always included."""
+def value_range(values: NDArray[Any]) -> tuple[float, float, bool, bool, bool]:
+    """Return what a `dao.format.encodings.ValueRange` says of values; zero is always included.
+
+    These are (minimum, maximum, all whole numbers, all fit float32, all may be float32).
+    """
     minimum, maximum = 0.0, 0.0
-    integral, fits = True, True
+    integral, fits, may = True, True, True
     for k in range(len(values)):
         value = np.float64(values[k])
         if not np.isfinite(value):
@@ -108,11 +111,13 @@ def value_range(values: NDArray[Any]) -> tuple[float, float, bool, bool]:
             continue
         minimum = min(minimum, value)
         maximum = max(maximum, value)
-        if integral and value != np.floor(value):
-            integral = False
-        if fits and np.float64(np.float32(value)) != value:
+        whole = value == np.floor(value)
+        integral &= whole
+        narrow = np.float64(np.float32(value))
+        if narrow != value:
             fits = False
-    return minimum, maximum, integral, fits
+            may &= not whole and np.isfinite(narrow)
+    return minimum, maximum, integral, fits, may
 
 
 @njit(nogil=True, cache=True)

@@ -12,8 +12,8 @@ from dao.batches.fetch import fetch
 from dao.batches.locate import locate
 from dao.batches.segment import segment
 from dao.batches.spec import MatrixSpec
-from dao.errors import SourceError
-from dao.matrices import infos_of
+from dao.errors import ArgumentError, SourceError
+from dao.matrices import common_dtype, infos_of
 from dao.write.matrices import plain_dtype
 from dao.write.matrix import SourceMatrix
 from dao.write.rows import Rows
@@ -57,7 +57,8 @@ def stored_matrix(portion: Portion, name: str) -> SourceMatrix:
     reader, manifest, selection = store.reader, store.manifest, store.selection
     dtype = _common_dtype(portion, name, infos)
     shown = np.arange(infos[0].shape[1]) if name.startswith("obsm/") else measured_columns(portion)
-    how = {name: MatrixSpec(ColumnMap(shown.astype(np.int32)), plain_dtype(dtype), dense=False)}
+    columns = ColumnMap(shown.astype(np.int32))
+    how = {name: MatrixSpec.of(infos, columns, plain_dtype(dtype), dense=False)}
 
     def read(start: int, stop: int, _: Scratch) -> Rows:
         n = stop - start
@@ -79,15 +80,17 @@ def stored_matrix(portion: Portion, name: str) -> SourceMatrix:
 
 
 def _common_dtype(portion: Portion, name: str, infos: list[MatrixInfo]) -> np.dtype[Any]:
-    dtypes = [np.dtype(i.source_dtype) for i in infos]
-    common = np.result_type(*dtypes)
-    whole = all(d.kind in "biu" for d in dtypes)
-    widths = {(i.shape[1], i.columns) for i in infos} if name.startswith("obsm/") else {None}
-    if len(widths) > 1 or (whole and common.kind == "f"):
-        what = "columns" if len(widths) > 1 else "types that no type holds exactly"
-        msg = f"{name} of {portion.label} has different {what}: they cannot be one dataset."
+    if name.startswith("obsm/") and len({(i.shape[1], i.columns) for i in infos}) > 1:
+        msg = f"{name} of {portion.label} has different columns: they cannot be one dataset."
         raise SourceError(msg)
-    return common
+    try:
+        return common_dtype(name, infos, [np.dtype(i.source_dtype) for i in infos])
+    except ArgumentError as error:
+        msg = (
+            f"{name} of {portion.label} has types that no type holds exactly: they cannot be one "
+            "dataset."
+        )
+        raise SourceError(msg) from error
 
 
 def _boundaries(portion: Portion, name: str) -> NDArray[np.int64]:

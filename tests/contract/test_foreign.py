@@ -59,6 +59,7 @@ class TestSfaira(BackendContract):
 
     backend_name = "sfaira"
     matrices = ("X",)
+    repeats = False
     damage_is = (CorruptStoreError, StoreChangedError)
     opens_damaged = False
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from dao.backend import DenseRows, SparseRows
 from dao.buffers import empty
+from dao.format.casts import Verdict, always_fits, verdict, widest
 from dao.format.encodings import ValueRange
 from dao.threads import in_threads, split
 from dao_backends.foreign.ranges import Range, plan_ranges
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from dao.write.arrange import Arrangement
+    from dao.write.arrange import ArrangedRows, Arrangement
     from dao.write.matrix import SourceMatrix
     from dao.write.workers import Scratch
 
@@ -40,7 +41,8 @@ class AlignedMatrix:
     rows
         Source row of each row; they ascend.
     dtype
-        In which all values are given.
+        In which values are given. Where entries of one place are added up and the sums need a
+        wider dtype, the rows of that request come in a wider one.
     dense
         Whether rows are given with their zeros, as those of obsm are.
     """
@@ -67,7 +69,7 @@ class AlignedMatrix:
         if not self.dense:
             lengths, starts = lengths[slots], starts[slots]
             return SparseRows(values, columns, starts, lengths, n_vars, len(ranges), n_bytes)
-        filled = np.zeros((len(unique), n_vars), self.dtype)
+        filled = np.zeros((len(unique), n_vars), values.dtype)
         filled[np.repeat(np.arange(len(unique)), lengths), columns] = values
         return DenseRows(filled, slots.astype(np.int64), len(ranges), n_bytes)
 
@@ -80,8 +82,22 @@ class AlignedMatrix:
             arranged = self.arrangement(self.source.read(start, stop, scratch), wanted, scratch)
             lengths = arranged.lengths[wanted]
             columns = _copied(arranged.columns, arranged.columns.dtype)
-            found.append((lengths, columns, _copied(arranged.values, self.dtype)))
+            found.append((lengths, columns, _copied(arranged.values, self._dtype(arranged))))
         return found
+
+    def _dtype(self, arranged: ArrangedRows) -> np.dtype[Any]:
+        """Return the dtype of the matrix, or a wider one if sums of its values need that."""
+        if not self._outgrown(arranged):
+            return self.dtype
+        return np.dtype(np.float64) if self.dtype.kind == "f" else arranged.values.dtype
+
+    def _outgrown(self, arranged: ArrangedRows) -> bool:
+        values, dtype = arranged.range, self.dtype
+        if not values.summed or always_fits(arranged.values.dtype, dtype):
+            return False
+        if dtype.kind == "f":
+            return dtype.itemsize < 8 and not values.may_be_float32
+        return verdict(arranged.values.dtype, values.minimum, values.maximum, dtype) is Verdict.LOST
 
 
 def value_range(
@@ -109,6 +125,6 @@ def _copied(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 def _joined(parts: Sequence[NDArray[Any]], dtype: np.dtype[Any]) -> NDArray[Any]:
     if not parts:
         return np.empty(0, dtype)
-    out = empty(sum(map(len, parts)), parts[0].dtype)
+    out = empty(sum(map(len, parts)), widest([part.dtype for part in parts]))
     np.concatenate(parts, out=out)
     return out

@@ -9,6 +9,7 @@ import numpy as np
 
 from dao.backend import DenseRows, SparseRows
 from dao.errors import BackendContractError, CorruptStoreError
+from dao.format.casts import widest
 from dao.threads import over_ranges
 from dao_backends.memory.held import HeldDense, HeldSparse
 from dao_backends.memory.kernels import count_rows, pack_rows
@@ -59,9 +60,10 @@ def hold(
     at_once = max(1, _STRETCH_BYTES // row_bytes)
     stretches = list(pairwise([*range(0, len(rows), at_once), len(rows)])) or [(0, 0)]
     if info.encoding == "dense":
-        values = np.empty((len(rows), info.shape[1]), info.dtype)
+        values: NDArray[Any] = np.empty((len(rows), info.shape[1]), info.dtype)
         for a, b in stretches:
             got = _rows(reader, dataset, matrix, rows[a:b], DenseRows)
+            values = values.astype(widest([values.dtype, got.values.dtype]), copy=False)
             values[a:b] = got.values[got.slots]
         return HeldDense(values)
     columns = np.ones(info.shape[1], np.bool_) if wanted is None else wanted[: info.shape[1]]
@@ -81,8 +83,9 @@ class _Packing:
     """Rows of a sparse matrix on their way into narrow arrays, a stretch at a time."""
 
     def __init__(self, info: MatrixInfo, wanted: NDArray[np.bool_]) -> None:
-        self._info, self._wanted = info, wanted
-        # Memory that is never touched takes none, so there may be too much of it.
+        self._info, self._wanted, self._dtype = info, wanted, info.dtype
+        # Memory that is never touched takes none, so there may be too much of it. There may be too
+        # little where the number of values is an estimate, as that of files that dao did not write.
         self._values = np.empty(info.nnz, info.dtype)
         self._indices = np.empty(info.nnz, info.arrays["indices"].dtype)
         self._end = 0
@@ -93,13 +96,15 @@ class _Packing:
     def add(self, rows: SparseRows) -> None:
         """Pack the next rows."""
         n_items, n_wide = self._count(rows)
+        self._grow(rows.values.dtype)
         if not self._n_items and self._pays(int(n_items.sum()), int(n_wide.sum())):
             self._values = np.empty(len(self._values), np.uint8)
-        narrow = self._values.dtype != self._info.dtype
+        narrow = self._values.dtype != self._dtype
         if not narrow:
             n_wide[:] = 0
         wide_at = np.empty(int(n_wide.sum()), np.uint32)
-        wide = np.empty(len(wide_at), self._info.dtype)
+        wide = np.empty(len(wide_at), self._dtype)
+        self._make_room(self._end + int(n_items.sum()))
         starts = self._end + np.cumsum(n_items) - n_items
         wide_starts = np.cumsum(n_wide) - n_wide
 
@@ -125,6 +130,19 @@ class _Packing:
         self._n_wide.append(n_wide)
         self._wide.append((wide_at, wide))
 
+    def _grow(self, dtype: np.dtype[Any]) -> None:
+        """Make room for rows in a wider dtype, as sums of repeated entries of a file may need."""
+        wider = widest([self._dtype, dtype])
+        if self._values.dtype == self._dtype:
+            self._values = self._values.astype(wider, copy=False)
+        self._dtype = wider
+
+    def _make_room(self, n_items: int) -> None:
+        if n_items > len(self._values):
+            size = max(n_items, 2 * len(self._values))
+            for array in (self._values, self._indices):
+                array.resize(size, refcheck=False)
+
     def held(self) -> HeldSparse:
         """Return all rows."""
         for array in (self._values, self._indices):
@@ -135,7 +153,7 @@ class _Packing:
             self._indices,
             _starts(self._n_wide),
             np.concatenate([at for at, _ in self._wide]),
-            np.concatenate([wide for _, wide in self._wide]),
+            np.concatenate([wide.astype(self._dtype, copy=False) for _, wide in self._wide]),
             self._info.shape[1],
         )
 
@@ -158,7 +176,7 @@ class _Packing:
 
     def _pays(self, n_items: int, n_wide: int) -> bool:
         """Whether values that do not fit into a byte are few enough to stand apart."""
-        dtype = self._info.dtype
+        dtype = self._dtype
         return dtype.kind == "u" and dtype.itemsize > 1 and n_wide <= _MOST_WIDE * n_items
 
 

@@ -172,6 +172,8 @@ class MemoryReader(WrappedReader):
             held = None if slots is None else self._matrix(dataset, matrix)
             if slots is None or not isinstance(held, HeldSparse):
                 return None
+            if held.wide.dtype != self.manifest().dataset(dataset).matrices[matrix].dtype:
+                return None  # it has outgrown its dtype, so its values must be looked at
             found.append((held, slots, slice(before, before + len(rows))))
             before += len(rows)
         return found
