@@ -93,11 +93,13 @@ def _matrix(store: Store, name: str, columns: ColumnMap, *, dense: bool = False)
     )
     try:
         matrix: Any = segment(fetched, 0, {name: spec}).matrices[name]
-    except ArgumentError:
+    except ArgumentError as error:
         # Sums of repeated entries of a file may have outgrown its dtype.
-        stored = [part.values.dtype for part in fetched.stored[name].parts]
-        wider = replace(spec, dtype=widest([working, *stored]))
-        return segment(fetched, 0, {name: wider}).matrices[name]
+        outgrown = widest([working, *(p.values.dtype for p in fetched.stored[name].parts)])
+        if outgrown == working:
+            msg = f"{error} But no dtype holds all selected datasets: select them apart."
+            raise ArgumentError(msg) from error
+        return segment(fetched, 0, {name: replace(spec, dtype=outgrown)}).matrices[name]
     values = matrix if dense else matrix.data
     # scipy has no half precision either.
     is_half = dtype == np.float16

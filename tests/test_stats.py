@@ -177,6 +177,6 @@ def test_variance_of_large_means(
     exact = X.astype(np.longdouble)
     expected = np.asarray(exact.var(axis=0, ddof=1), np.float64)
     np.testing.assert_allclose(found["mean"], np.asarray(exact.mean(axis=0)).astype(float), 1e-14)
-    np.testing.assert_allclose(found["var"].iloc[[0, 3, 4]], expected[[0, 3, 4]], rtol=1e-9)
+    np.testing.assert_allclose(found["var"].iloc[[0, 3, 4]], expected[[0, 3, 4]], rtol=1e-7)
     np.testing.assert_allclose(found["var"].iloc[1], expected[1], rtol=1e-3)  # of 1e-4 in float64
     assert found["var"].iloc[2] < 1e-30

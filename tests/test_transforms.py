@@ -205,6 +205,7 @@ def test_large_totals_are_exact(write: Callable[..., dao.Store], x_format: str) 
     np.testing.assert_allclose(found, normalized(X), rtol=1.2e-7)
 
 
+@pytest.mark.filterwarnings("ignore:Some cells have zero counts")
 @pytest.mark.parametrize("x_format", FORMATS)
 def test_median_of_totals(store: dao.Store, x_format: str) -> None:
     """Without a target cells add up to the median of those with counts, as in scanpy."""

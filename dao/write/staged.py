@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -70,22 +71,29 @@ class Staged:
         self._width = int(np.prod(array.shape[1:], dtype=np.int64))
         self._dtype = array.dtype.newbyteorder("=")
         self._lock = threading.Lock()
-        self._file: Any = None
+        self._file: int | None = None
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Return rows, from any thread."""
         with self._lock:
             if self._file is None:
                 self._file = self._decoded()
+                weakref.finalize(self, os.close, self._file)
         out = np.empty((stop - start, *self._array.shape[1:]), self._dtype)
         flat = out.reshape(stop - start, self._width)
         for first in range(start - start % self._rows, stop, self._rows):
             a, b = max(start, first), min(stop, first + self._rows)
             for left in range(0, self._width, self._columns):
-                self._copy(first, left, a, flat[a - start : b - start, left : left + self._columns])
+                self._copy(
+                    self._file,
+                    first,
+                    left,
+                    a,
+                    flat[a - start : b - start, left : left + self._columns],
+                )
         return out
 
-    def _copy(self, first: int, left: int, start: int, out: NDArray[Any]) -> None:
+    def _copy(self, file: int, first: int, left: int, start: int, out: NDArray[Any]) -> None:
         """Read rows from ``start`` on of the block whose first row and column are given."""
         height = min(self._rows, self._array.shape[0] - first)
         item = first * self._width + height * left + (start - first) * out.shape[1]
@@ -93,7 +101,7 @@ class Staged:
         view = part.reshape(-1).view(np.uint8).data
         at = item * self._dtype.itemsize
         while view:
-            n = os.preadv(self._file.fileno(), [view], at)
+            n = os.preadv(file, [view], at)
             if n <= 0:
                 msg = "the temporary file of decoded rows ends too early"
                 raise OSError(msg)
@@ -101,16 +109,15 @@ class Staged:
         if part is not out:
             out[:] = part
 
-    def _decoded(self) -> Any:
+    def _decoded(self) -> int:
         """Decode block by block into a file that has no name, and goes with the process."""
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this
-        for first in range(0, self._array.shape[0], self._rows):
-            stop = min(first + self._rows, self._array.shape[0])
-            for left in range(0, self._width, self._columns):
-                columns = (slice(left, left + self._columns),) * (len(self._array.shape) - 1)
-                part = np.ascontiguousarray(
-                    self._array[(slice(first, stop), *columns)], self._dtype
-                )
-                file.write(part.reshape(-1).view(np.uint8).data)
-        file.flush()
-        return file
+        with tempfile.TemporaryFile() as file:
+            for first in range(0, self._array.shape[0], self._rows):
+                stop = min(first + self._rows, self._array.shape[0])
+                for left in range(0, self._width, self._columns):
+                    columns = slice(left, left + self._columns)
+                    where = (slice(first, stop), columns)[: len(self._array.shape)]
+                    part = np.ascontiguousarray(self._array[where], self._dtype)
+                    file.write(part.reshape(-1).view(np.uint8).data)
+            file.flush()
+            return os.dup(file.fileno())
