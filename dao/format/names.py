@@ -60,5 +60,7 @@ def cut_version(feature_id: str) -> str:
     >>> cut_version("ENSG00000141510.18"), cut_version("RP11-34P13.7")
     ('ENSG00000141510', 'RP11-34P13.7')
     """
+    if "." not in feature_id:  # most of millions of peaks have none
+        return feature_id
     match = _ENSEMBL_VERSION.match(feature_id)
     return match[1] + (match[2] or "") if match else feature_id

@@ -139,16 +139,20 @@ def build_space(
 
 def _by_detection(sources: Sequence[SourceFeatures], *, outer: bool) -> pd.Index:
     """Order features by how often they are detected: their numbers then compress better."""
-    detected: dict[str, float] = {}
-    shared: set[str] | None = None
+    shares = []
     for source in sources:
         detection = pd.Series(source.detection, index=source.ids)
-        shares = detection[source.ids.notna()].groupby(level=0, sort=False).max()
-        for feature, share in zip(shares.index, shares.to_numpy(), strict=True):
-            detected[feature] = detected.get(feature, 0.0) + float(share)
-        shared = set(shares.index) if shared is None else shared & set(shares.index)
-    ids = [f for f in detected if outer or f in (shared or set())]
-    return pd.Index(sorted(ids, key=lambda f: -detected[f]), dtype=object)
+        shares.append(detection[source.ids.notna()].groupby(level=0, sort=False).max())
+    if not shares:
+        return pd.Index([], dtype=object)
+    every = np.concatenate([share.index.to_numpy(object) for share in shares])
+    numbers, ids = pd.factorize(every)
+    weights = np.concatenate([share.to_numpy(np.float64) for share in shares])
+    detected = np.bincount(numbers, weights, len(ids))
+    order = np.argsort(-detected, kind="stable")
+    if not outer:
+        order = order[np.bincount(numbers, minlength=len(ids))[order] == len(shares)]
+    return pd.Index(ids[order], dtype=object)
 
 
 def _nothing_shared(

@@ -192,6 +192,81 @@ def grouped(folder: Path) -> float:
     return seconds(lambda: next(iter(stream)))
 
 
+@cache
+def large_chunks(folder: Path, kind: str) -> Path:
+    """Return a file of 10,000 cells of 2,000 genes whose X lies in chunks of a kind."""
+    import anndata as ad
+    import h5py
+    import scipy.sparse as sp
+
+    path, n_obs, n_vars = folder / f"{kind}.h5ad", 10_000, 2_000
+    x = np.random.default_rng(0).poisson(0.1, (n_obs, n_vars)).astype(np.float32)
+    sparse = kind == "one sparse chunk"
+    study = ad.AnnData(sp.csr_matrix(x) if sparse else x)
+    study.write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        for name in ("X/data", "X/indices") if sparse else ("X",):
+            values, attributes = file[name][:], dict(file[name].attrs)
+            chunks = (n_obs, 1) if kind == "columns" else values.shape
+            del file[name]
+            file.create_dataset(name, data=values, chunks=chunks, compression="gzip")
+            file[name].attrs.update(attributes)
+    return path
+
+
+@case("write dense gzip in chunks of a column", "10,000 x 2,000", 30)
+def dense_columns(folder: Path) -> float:
+    """Write with a memory of which a piece is a small part of a chunk."""
+    return write_with_little_memory(folder, "columns")
+
+
+@case("write dense gzip in one chunk", "10,000 x 2,000", 30)
+def dense_chunk(folder: Path) -> float:
+    """Write a matrix that can only be decoded whole."""
+    return write_with_little_memory(folder, "one chunk")
+
+
+@case("write CSR gzip in one chunk", "10,000 x 2,000", 20)
+def sparse_chunk(folder: Path) -> float:
+    """Write a sparse matrix whose arrays are a chunk each."""
+    return write_with_little_memory(folder, "one sparse chunk")
+
+
+def write_with_little_memory(folder: Path, kind: str) -> float:
+    """Write a file with 32 MB."""
+    import dao
+
+    path, out = large_chunks(folder, kind), folder / f"{kind}.dao"
+    return seconds(
+        lambda: dao.write_store(out, path, organism="human", memory="32MB", progress=False)
+    )
+
+
+@case("stream h5ad in chunks of a column", "10,000 x 2,000", 30)
+def backed_columns(folder: Path) -> float:
+    """Stream shuffled batches of the file as it is."""
+    import dao
+
+    path = large_chunks(folder, "columns")
+    return seconds(lambda: drain(dao.load_store(path, backend="h5ad").generator(512)))
+
+
+@case("write a matrix of very many features", "500 x 1,000,000", 60)
+def many_features(folder: Path) -> float:
+    """Write peaks of chromatin: what it costs grows with the features, and no faster."""
+    import anndata as ad
+    import scipy.sparse as sp
+
+    import dao
+
+    n = 1_000_000
+    x = sp.csr_matrix((500, n), dtype=np.float32)
+    study = ad.AnnData(x, var=pd.DataFrame(index=[f"chr1:{i}-{i + 500}" for i in range(n)]))
+    study.obs_names = [f"c{i}" for i in range(500)]
+    out = folder / "features.dao"
+    return seconds(lambda: dao.write_store(out, study, organism="human", progress=False))
+
+
 def main(words: list[str]) -> int:
     """Measure the cases whose names hold one of the words, or all."""
     chosen = [c for c in CASES if not words or any(w in c.name for w in words)]
