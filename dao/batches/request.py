@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["make_generator"]
 
+_CLASSES = ("Balanced", "Grouped", "Paired", "Weighted")  # need arguments
 _SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "shuffle": Shuffle,
     "sequential": Sequential,
@@ -94,13 +95,33 @@ def make_generator(
         given_share=_share(rank, world_size),
         chosen={**chosen, **choices(sampler, found)},
     )
-    if size is not None and isinstance(found, Shuffle | Random | Sequential):
-        return generator  # they have nothing to say against their arguments, and take every size
-    # What a sampler has to say against its arguments is said now.
-    if generator.plan(0).batches is None and size is None:
-        msg = "batch_size=None is for samplers that say which rows come together, as Grouped does."
-        raise ArgumentError(msg)
+    _check_stream(generator, size)
     return generator
+
+
+def _check_stream(generator: Generator, size: int | None) -> None:
+    """Refuse a sampler that gives no cells, and warn of what it makes of its arguments."""
+    sampler, rows = generator.sampler, generator.rows
+    if size is not None and isinstance(sampler, Shuffle | Random | Sequential):
+        # They take every size; their plans are not made before they are needed.
+        n_batches = rows.n // size // generator.share.world_size
+    else:
+        plan = generator.plan(0)
+        if plan.batches is None and size is None:
+            msg = "batch_size=None is for samplers that decide which rows come together: Grouped."
+            raise ArgumentError(msg)
+        check = getattr(sampler, "check_rows", None)
+        if check is not None:
+            check(rows)
+        if rows.n and not plan.n_rows:
+            msg = f"{sampler!r} gives none of the {rows.n:,} selected cells."
+            raise ArgumentError(msg)
+        n_batches = len(generator) if generator.drop_last else 1
+    if rows.n and generator.drop_last and not n_batches:
+        warn(
+            f"An epoch has no batch: drop_last=True leaves out batches of fewer than {size:,} "
+            f"cells, and {rows.n:,} are selected. Pass a smaller batch_size, or drop_last=False."
+        )
 
 
 def _with_features(store: Store, var_names: Iterable[str] | None, missing: str) -> Store:
@@ -147,11 +168,17 @@ def _batch_size(given: int | str | None, n_obs: int) -> int | None:
 def _sampler(sampler: str | Sampler) -> Sampler:
     if isinstance(sampler, str):
         if sampler not in _SAMPLERS:
+            name = next((n for n in _CLASSES if n.lower() == sampler.lower()), None)
             near = near_matches(sampler, _SAMPLERS)
             msg = f"There is no sampler {sampler!r}.{near} Or give an object of dao.samplers."
+            if name is not None:
+                msg = f"sampler={sampler!r} needs to know a column: pass dao.samplers.{name}(...)."
             raise ArgumentError(msg)
         return _SAMPLERS[sampler]()
-    if isinstance(sampler, type) or not isinstance(sampler, Sampler):
+    if isinstance(sampler, type) and hasattr(sampler, "plan"):
+        msg = f"sampler={sampler.__name__} is a class: pass an object, as {sampler.__name__}(...)."
+        raise ArgumentError(msg)
+    if not isinstance(sampler, Sampler):
         msg = f"{sampler!r} is no sampler: give a name or an object with a method plan()."
         raise ArgumentError(msg)
     return sampler

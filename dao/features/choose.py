@@ -10,8 +10,10 @@ import pandas as pd
 
 from dao.asked import as_array
 from dao.errors import ArgumentError, UnknownColumnError, UnknownFeatureError, near_matches
+from dao.features.absent import are_few, other_spelling, why_absent
 from dao.features.filter import rows_where
 from dao.features.tables import wanted_ids
+from dao.warn import warn
 from dao.where import And, Expression, parse, values_test
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ def choose_features(
         chosen = var.index[meets if mask is None else meets & mask]
     else:
         named = wanted_ids(ids) if by is None else _by_column(var, ids, by)
-        chosen = _present(named, var.index, missing)
+        chosen = _present(named, var, missing)
         dropped = var.index[~meets]
         chosen = chosen[~chosen.isin(dropped)]
     if not len(chosen):
@@ -127,13 +129,19 @@ def _by_column(var: pd.DataFrame, names: Any, by: str) -> pd.Index:
     return wanted_ids(found[n][0] for n in wanted)
 
 
-def _present(wanted: pd.Index, known: pd.Index, missing: str) -> pd.Index:
-    absent = wanted[~wanted.isin(known)]
-    if len(absent) and missing == "error":
-        msg = (
-            f"{len(absent)} of {len(wanted)} features are not in the store, first "
-            f"{absent[0]!r}.{near_matches(absent[0], known[:_NEAR_AMONG])} Fill them with zeros by "
-            "missing='zero'."
-        )
+def _present(wanted: pd.Index, var: pd.DataFrame, missing: str) -> pd.Index:
+    absent = wanted[~wanted.isin(var.index)]
+    if not len(absent):
+        return wanted
+    n_found = len(wanted) - len(absent)
+    msg = f"{len(absent):,} of {len(wanted):,} features are not in the store, first {absent[0]!r}."
+    if missing == "error":
+        msg += f"{why_absent(absent, var)} Fill them with zeros by missing='zero'."
         raise UnknownFeatureError(msg)
+    if not n_found:
+        msg = f"None of the {len(wanted):,} features is in the store, first {absent[0]!r}, so all "
+        msg += f"columns would be zero.{why_absent(absent, var)}"
+        raise UnknownFeatureError(msg)
+    if are_few(n_found, len(wanted)) or other_spelling(absent, var)[0]:
+        warn(f"{msg} Their columns are zero, for all cells.{why_absent(absent, var)}")
     return wanted

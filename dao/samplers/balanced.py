@@ -9,6 +9,7 @@ import numpy as np
 
 from dao.errors import ArgumentError
 from dao.samplers.blocks import check_lengths
+from dao.samplers.checks import check_columns, check_groups
 from dao.samplers.draws import Draws
 
 if TYPE_CHECKING:
@@ -53,9 +54,14 @@ class Balanced:
     window: int = 16_384
 
     def __post_init__(self) -> None:
+        check_columns("by", self.by)
         check_lengths(block=self.block, window=self.window)
         if self.size is not None:
             check_lengths(size=self.size)
+
+    def check_rows(self, rows: Rows) -> None:
+        """Refuse a column without values; warn of missing ones, and of a single group."""
+        check_groups("Balanced", self.by, rows)
 
     def plan(self, rows: Rows, *, seed: int, epoch: int) -> EpochPlan:
         """Return the draws of an epoch.

@@ -110,5 +110,6 @@ def check_lengths(**lengths: int) -> None:
     """
     for name, value in lengths.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            msg = f"{name}={value!r}: give a whole number of rows, at least 1."
+            as_int = f", as {int(value)}" if isinstance(value, float) and value >= 1 else ""
+            msg = f"{name}={value!r}: give a whole number of rows, at least 1{as_int}."
             raise ArgumentError(msg)

@@ -10,6 +10,7 @@ import numpy as np
 
 from dao.ranges import ranges
 from dao.samplers.blocks import check_lengths, narrow, shuffled_blocks
+from dao.samplers.checks import check_columns, check_groups
 from dao.samplers.plan import EpochPlan, even_windows
 from dao.samplers.rng import permutation
 
@@ -55,7 +56,12 @@ class Grouped:
     window: int = 32_768
 
     def __post_init__(self) -> None:
+        check_columns("by", self.by)
         check_lengths(block=self.block, window=self.window)
+
+    def check_rows(self, rows: Rows) -> None:
+        """Refuse a column without values; warn of missing ones, and of a single group."""
+        check_groups("Grouped", self.by, rows)
 
     def plan(self, rows: Rows, *, seed: int, epoch: int) -> EpochPlan:
         """Return the batches of an epoch."""

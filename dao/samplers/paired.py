@@ -9,8 +9,10 @@ import numpy as np
 
 from dao.errors import ArgumentError, near_matches
 from dao.samplers.blocks import check_lengths, narrow, shuffled_blocks
+from dao.samplers.checks import check_columns, named
 from dao.samplers.plan import EpochPlan, even_windows
 from dao.samplers.rng import integers, permutation
+from dao.warn import warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,10 +68,29 @@ class Paired:
     window: int = 16_384
 
     def __post_init__(self) -> None:
+        check_columns("by", self.by)
+        if not isinstance(self.match, str) and len(self.match):
+            check_columns("match", self.match)
         check_lengths(block=self.block, window=self.window)
         if self.unmatched not in {"error", "drop"}:
-            msg = f"unmatched={self.unmatched!r}: give 'error' or 'drop'."
+            msg = f"unmatched={self.unmatched!r}: pass 'error' or 'drop'."
             raise ArgumentError(msg)
+
+    def check_rows(self, rows: Rows) -> None:
+        """Refuse cells without treated ones or controls; warn of missing values."""
+        if not rows.n:
+            return
+        treated, _, _ = self._parted(rows)
+        if not len(treated):
+            msg = (
+                f"No selected cell is treated and has a control: {self._numbers(rows)}. Select "
+                f"cells with other values of {self.by!r}, or match by fewer columns."
+            )
+            raise ArgumentError(msg)
+        for by in filter(len, (self.by, self.match)):
+            n = int(np.count_nonzero(rows.labels(by).codes < 0))
+            if n:
+                warn(f"{n:,} of {rows.n:,} cells have no value of {named(by)}: they are left out.")
 
     def plan(self, rows: Rows, *, seed: int, epoch: int) -> EpochPlan:
         """Return the batches of an epoch.
@@ -122,6 +143,14 @@ class Paired:
         treated = treated[has_control]
         return narrow(treated, rows.n), codes[treated], controls
 
+    def _numbers(self, rows: Rows) -> str:
+        labels = rows.labels(self.by)
+        counts = labels.counts()
+        n = int(counts[list(labels.names).index(self.control)])
+        return (
+            f"{n:,} are controls ({self.control!r}), {int(counts.sum()) - n:,} have another value"
+        )
+
     def _alone(
         self, rows: NDArray[np.int64], codes: NDArray[np.int64], alike: Labels | None
     ) -> str:
@@ -129,7 +158,7 @@ class Paired:
             return f"No selected cell has the value {self.control!r} of {self.by!r}."
         return (
             f"{len(rows):,} treated cells have no control with the same "
-            f"{', '.join(self.match)}, the first with {alike.names[codes[rows[0]]]!r}. Leave them "
+            f"{named(self.match)}, the first with {alike.names[codes[rows[0]]]!r}. Leave them "
             "out with unmatched='drop'."
         )
 

@@ -15,6 +15,7 @@ from dao.samplers.blocks import check_lengths, narrow, shuffled_blocks
 from dao.samplers.draws import Draws
 from dao.samplers.plan import EpochPlan, even_windows
 from dao.samplers.rng import permutation, uniforms
+from dao.warn import warn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,9 +75,21 @@ class Weighted:
         """Return the arguments, long lists of weights as a checksum."""
         shown = {f.name: repr(getattr(self, f.name)) for f in fields(self)}
         if not isinstance(self.by_or_weights, str | Mapping):
-            weights = np.asarray(self.by_or_weights, np.float64)
+            weights = _numbers(self.by_or_weights)
             shown["by_or_weights"] = f"<{weights.size} weights {zlib.crc32(weights.tobytes()):08x}>"
         return f"Weighted({', '.join(f'{k}={v}' for k, v in shown.items())})"
+
+    def check_rows(self, rows: Rows) -> None:
+        """Warn of weights for values that no selected cell has."""
+        if not (rows.n and isinstance(self.by_or_weights, Mapping)):
+            return
+        ((column, weight_of),) = self.by_or_weights.items()
+        labels = rows.labels(column)
+        counts = dict(zip(labels.names, labels.counts().tolist(), strict=True))
+        absent = [value for value in weight_of if not counts.get(value)]
+        if absent:
+            n = f"{len(absent):,} of {len(weight_of):,} weights"
+            warn(f"{n} are of values of {column!r} that no selected cell has, as {absent[0]!r}.")
 
     def plan(self, rows: Rows, *, seed: int, epoch: int) -> EpochPlan:
         """Return the draws of an epoch.
@@ -107,8 +120,14 @@ class Weighted:
                 msg = f"Give the weights of one obs column, not of {len(given)}."
                 raise ArgumentError(msg)
             ((column, weight_of),) = given.items()
+            if not isinstance(weight_of, Mapping):
+                msg = (
+                    f"The weights of {column!r} are {weight_of!r}: pass a dict of values and "
+                    f"weights, as in Weighted({{{column!r}: {{value: 2.0}}}})."
+                )
+                raise ArgumentError(msg)
             return _looked_up(column, weight_of, rows.labels(column))
-        return np.asarray(given, np.float64)
+        return _numbers(given)
 
     def _without_replacement(
         self, weights: NDArray[np.float64], seed: int, epoch: int
@@ -147,6 +166,17 @@ def _looked_up(column: str, weight_of: Mapping[Any, float], labels: Labels) -> N
         raise ArgumentError(msg)
     table = np.array([*(weight_of.get(name, 0.0) for name in labels.names), 0.0], np.float64)
     return table[labels.codes]
+
+
+def _numbers(given: Any) -> NDArray[np.float64]:
+    try:
+        return np.asarray(given, np.float64)
+    except (TypeError, ValueError) as error:
+        msg = (
+            f"Weights are the name of an obs column, {{column: {{value: weight}}}}, or a number "
+            f"for each cell, and not {type(given).__name__} of other things."
+        )
+        raise ArgumentError(msg) from error
 
 
 def _check(weights: NDArray[np.float64], n: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from dao.features.absent import are_few, why_absent
 from dao.format.manifest import MatchingInfo
 from dao.warn import warn
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from dao.write.align import SourceFeatures
 
-__all__ = ["count_matching", "dropped_table", "measured_table", "warn_of_gaps"]
+__all__ = ["count_matching", "dropped_table", "measured_table", "warn_of_few", "warn_of_gaps"]
 
 
 def measured_table(source: SourceFeatures, space: pd.Index) -> pd.DataFrame:
@@ -89,6 +90,27 @@ def warn_of_gaps(
                 f"({len(several)}): {name!r} for {candidates.replace('|', ', ')}. Decide with "
                 f"dao.Features(..., aliases={{{name!r}: ...}})."
             )
+
+
+def warn_of_few(sources: Sequence[SourceFeatures], wanted: pd.Index) -> None:
+    """Warn of studies that have only a few of the features that were asked for.
+
+    A study may have fewer features than are wanted, or more, and be right: what counts is the
+    share of the smaller number.
+    """
+    for source in sources:
+        n_found = int(wanted.isin(source.ids).sum())
+        n_possible = min(len(wanted), source.names.nunique())
+        if not are_few(n_found, n_possible):
+            continue
+        absent = wanted[~wanted.isin(source.ids)]
+        names = pd.DataFrame(index=source.names.unique())
+        warn(
+            f"Dataset {source.dataset!r} has {n_found:,} of the {len(wanted):,} features of "
+            f"features=; the others, as {absent[0]!r}, are zero for its cells."
+            f"{why_absent(absent, names)} Other names are matched by "
+            "dao.Features(table, symbol=, aliases=, ignore_case=)."
+        )
 
 
 def _reasons(

@@ -14,7 +14,7 @@ from dao.features.reference import references
 from dao.format.obs_schema import VIRTUAL_COLUMNS
 from dao.warn import warn
 from dao.write.align import build_space
-from dao.write.measured import warn_of_gaps
+from dao.write.measured import warn_of_few, warn_of_gaps
 from dao.write.obsm import align_obsm
 from dao.write.organisms import organism_problems
 from dao.write.source import check_unique
@@ -127,6 +127,8 @@ def _align(
         others = [] if existing is None else existing["feature_id"]
         space = pd.Index(table["feature_id"], dtype=object)
         warn_of_gaps(organism, matched, pd.Index(others, dtype=object), space)
+        if reference.table is not None:
+            warn_of_few(matched, space)
         pairs = zip(own, matched, strict=True)
         found.update({study.id: replace(study, features=f) for study, f in pairs})
     return spaces, [found[s.id] for s in studies]
