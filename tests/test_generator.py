@@ -46,6 +46,7 @@ def prefetch_threads() -> list[threading.Thread]:
     return [t for t in threading.enumerate() if t.name == "dao-prefetch"]
 
 
+@pytest.mark.filterwarnings("ignore:An epoch has no batch")  # that is what some of them show
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 130, 1000])
 @pytest.mark.parametrize("drop_last", [True, False])
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ class Nothing:
         (lambda: "weighted", r"pass dao.samplers.Weighted\(...\)"),
         (lambda: "Grouped", r"pass dao.samplers.Grouped\(...\)"),
         (lambda: "shufle", "Did you mean 'shuffle'"),
-        (lambda: Weighted, r"is a class: pass an object, as Weighted\(...\)"),
+        (lambda: Weighted, r"pass an object of it, as Weighted\(...\)"),
         (lambda: None, "is no sampler"),
         (Nothing, "gives none of the 90 selected cells"),
     ],

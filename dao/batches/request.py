@@ -176,7 +176,8 @@ def _sampler(sampler: str | Sampler) -> Sampler:
             raise ArgumentError(msg)
         return _SAMPLERS[sampler]()
     if isinstance(sampler, type) and hasattr(sampler, "plan"):
-        msg = f"sampler={sampler.__name__} is a class: pass an object, as {sampler.__name__}(...)."
+        name = sampler.__name__
+        msg = f"The class {name} is no sampler: pass an object of it, as {name}(...)."
         raise ArgumentError(msg)
     if not isinstance(sampler, Sampler):
         msg = f"{sampler!r} is no sampler: give a name or an object with a method plan()."
