@@ -803,9 +803,9 @@ def test_urls_that_are_none(url: str, match: str, make_study: Any) -> None:
 def test_options_that_do_not_fit(write: Any, make_study: Any, web_server: Any) -> None:
     """Options of URLs on local folders, and the other way round."""
     store = write(make_study())
-    with pytest.raises(ArgumentError, match="no URL"):
+    with pytest.raises(ArgumentError, match="not a URL"):
         dao.load_store(store.path, storage_options={"region": "x"})
-    with pytest.raises(ArgumentError, match="no URL"):
+    with pytest.raises(ArgumentError, match="not a URL"):
         dao.load_store(store.path, backend="cloud")
     with pytest.raises(ArgumentError, match="local folders only"):
         dao.load_store(web_server.url(store.path), backend="local")

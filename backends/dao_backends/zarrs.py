@@ -10,6 +10,7 @@ from zarr.storage import LocalStore
 from zarrs._internal import ChunkItem, CodecPipelineImpl
 
 from dao.errors import CorruptStoreError
+from dao.panics import panics_as_errors
 from dao_backends.cloud.copies import Copies
 from dao_backends.forked import Forked
 from dao_backends.shards import shard_path
@@ -72,7 +73,8 @@ class ZarrsReader(ZarrReader):
         if not out.size:
             return
         try:
-            pipeline.retrieve_chunks_and_apply_index(_requests(path, array, chunks), out)
+            with panics_as_errors(self._files.root / path, "zarrs"):
+                pipeline.retrieve_chunks_and_apply_index(_requests(path, array, chunks), out)
         except RuntimeError as error:
             where = self._files.root / path
             msg = f"{where} cannot be decoded ({error}). Restore it from a copy."
@@ -87,7 +89,8 @@ class ZarrsReader(ZarrReader):
     def _pipeline_in(self, folder: Path, array: ArrayInfo) -> CodecPipelineImpl:
         metadata = json.loads(self._document(array))
         store = LocalStore(folder, read_only=True)
-        return CodecPipelineImpl(json.dumps(metadata), store, validate_checksums=True)
+        with panics_as_errors(folder, "zarrs"):
+            return CodecPipelineImpl(json.dumps(metadata), store, validate_checksums=True)
 
     def _document(self, array: ArrayInfo) -> bytes:
         known = self._documents.get(array.metadata.path)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dao.errors import StorageError, StoreBusyError
+from dao.panics import panics_as_errors
 from dao.remote.options import open_object_store
 from dao.remote.problems import explained, is_conflict
 from dao.remote.url import StoreUrl, parse_url
@@ -99,7 +100,7 @@ class Bucket:
         self.root: StoreUrl = parse_url(url)
         self.options = dict(options or {})
         self._reset()
-        self._open()  # an option that does not exist is told at once
+        self._open()  # an option that does not exist is an error at once
 
     def _reset(self) -> None:
         self._store: Any = None
@@ -223,7 +224,8 @@ class Bucket:
             raise StorageError(msg)
         _Process.used = True
         try:
-            return function(self._open())
+            with panics_as_errors(self.root / path, "obstore"):
+                return function(self._open())
         except Exception as error:  # noqa: BLE001 - the library raises many kinds
             if is_conflict(error):
                 msg = f"{self.root} was written by another process meanwhile. Try again."

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from dao.backend import missing_extra
 from dao.errors import ArgumentError
+from dao.panics import panics_as_errors
 from dao.paths import local_path
-from dao.remote.problems import explained
+from dao.remote.given import sort_options
+from dao.remote.problems import refused_option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,35 +31,35 @@ def open_object_store(url: StoreUrl, options: Mapping[str, Any]) -> Any:
     Parameters
     ----------
     options
-        Those of obstore for the service; ``client_options`` and ``retry_config`` also; for S3
-        ``profile``.
+        Those of obstore for the service, the HTTP client and repeated requests, side by side or
+        in ``client_options`` and ``retry_config``; for S3 also ``profile``.
 
     Raises
     ------
     dao.errors.MissingExtraError
         If obstore is not installed.
     dao.errors.ArgumentError
-        If there is no such option.
+        If there is no such option, or its value cannot be used.
     """
     try:
         import obstore.store
     except ImportError as error:
         msg = f"{url.text.partition('://')[0]}://"
         raise missing_extra(msg, "cloud", error) from error
-    given = dict(options)
-    client = dict(given.pop("client_options", None) or {})
+    sorted_options = sort_options(options)
+    given, client = sorted_options.service, sorted_options.client
     if _is_plain(url, given):
         client.setdefault("allow_http", True)
-    retries = {**_RETRIES, **(given.pop("retry_config", None) or {})}
+    retries = {**_RETRIES, **sorted_options.retry}
     if url.service == "s3":
-        profile = _profile(given)
-        given.update(profile)
+        given.update(_profile(given))
     # Which options there are depends on the service, which types cannot tell.
     from_url: Any = obstore.store.from_url
     try:
-        return from_url(str(url), client_options=client or None, retry_config=retries, **given)
+        with panics_as_errors(url, "obstore"):
+            return from_url(str(url), client_options=client or None, retry_config=retries, **given)
     except Exception as error:  # noqa: BLE001 - the library raises many kinds
-        raise explained(error, url) from None
+        raise refused_option(error, url, given) from None
 
 
 def _is_plain(url: StoreUrl, given: Mapping[str, Any]) -> bool:

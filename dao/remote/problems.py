@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from dao.errors import ArgumentError, CorruptStoreError, DaoError, StorageError
+from dao.errors import ArgumentError, CorruptStoreError, DaoError, StorageError, near_matches
+from dao.remote.given import OPTIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from dao.remote.url import StoreUrl
 
-__all__ = ["MissingObjectError", "explained", "is_conflict"]
+__all__ = ["MissingObjectError", "explained", "is_conflict", "refused_option"]
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w{3,60})</Code>")
@@ -27,6 +30,26 @@ _CREDENTIALS = {
 
 class MissingObjectError(CorruptStoreError):
     """There is no such object."""
+
+
+def refused_option(error: Exception, url: StoreUrl, names: Iterable[str]) -> DaoError:
+    """Return the error to raise where an object store cannot be made, before any request."""
+    if isinstance(error, DaoError):
+        return error
+    text = str(error).partition("\n")[0]
+    kind = type(error).__name__
+    if kind == "UnknownConfigurationKeyError":
+        found = re.search(r"key: '([^']{1,40})'", text)
+        name = found[1] if found else ""
+        near = near_matches(name, OPTIONS.get(url.service, ()))
+        msg = f"storage_options: there is no option {name!r} for {url.service}.{near}"
+        return ArgumentError(msg)
+    if url.service == "http" and names:
+        msg = "storage_options: a web server takes client_options and retry_config only."
+        return ArgumentError(msg)
+    # Values that the library quotes may be secret.
+    said = re.sub(r"\"[^\"]*\"|'[^']*'", "…", text)[:200]
+    return ArgumentError(f"storage_options: a value cannot be used for {url.service} ({said}).")
 
 
 def is_conflict(error: BaseException) -> bool:
@@ -53,7 +76,7 @@ def explained(error: BaseException, file: StoreUrl, doing: str = "read") -> DaoE
     if "NoSuchBucket" in answer or "ContainerNotFound" in answer:
         return StorageError(f"{file}: there is no such bucket{said}. Look at the URL's spelling.")
     if isinstance(error, FileNotFoundError):
-        return MissingObjectError(f"{file} is missing. Restore it from a copy.")
+        return MissingObjectError(f"{file} is missing. Check the URL, or copy the file there.")
     if answer.startswith("416"):
         return CorruptStoreError(f"{file} is shorter than it was. Restore it from a copy.")
     return _other(type(error).__name__, text, said, file, doing)
@@ -69,10 +92,6 @@ def _other(kind: str, text: str, said: str, file: StoreUrl, doing: str) -> DaoEr
     if refused:
         msg = f"{file} may not be {doing} with these credentials{said}. They come from "
         return StorageError(f"{msg}storage_options= or the environment: {wanted}.")
-    if kind == "UnknownConfigurationKeyError":
-        key = re.search(r"key: '([^']{1,40})'", text)
-        name = f" {key[1]!r}" if key else ""
-        return ArgumentError(f"storage_options: there is no option{name} for {file.service}.")
     if not said and re.search("credential|token", text, re.IGNORECASE):
         return StorageError(f"{file} cannot be {doing}: no credentials were found ({wanted}).")
     if kind in {"TypeError", "ValueError"}:

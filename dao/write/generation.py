@@ -10,6 +10,7 @@ import pandas as pd
 from dao.format.manifest import FeatureSpaceInfo, FileInfo, Manifest
 from dao.format.names import organism_slug
 from dao.provenance import created_by, now, record_of
+from dao.stamps import unchanged
 from dao.write.dataset import Assignment, Written, write_dataset
 from dao.write.left_out import warn_of_left_out
 from dao.write.matrices import Workshop
@@ -19,6 +20,7 @@ from dao.write.workers import Workers
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from dao.stamps import Stamp
     from dao.write.job import Job
     from dao.write.plan import WritePlan
     from dao.write.progress import ProgressReport
@@ -27,7 +29,11 @@ __all__ = ["write_generation"]
 
 
 def write_generation(
-    plan: WritePlan, before: Manifest | None, report: ProgressReport, client: Any = None
+    plan: WritePlan,
+    before: Manifest | None,
+    report: ProgressReport,
+    client: Any = None,
+    stamps: Mapping[str, Stamp] | None = None,
 ) -> Manifest:
     """Write the files of a new generation; nothing refers to them before the commit.
 
@@ -37,6 +43,13 @@ def write_generation(
         The generation that is there now, if any.
     client
         Of the dask cluster whose workers write the datasets; None for this process.
+    stamps
+        Dataset -> what its file looked like when it was inspected, where it has one.
+
+    Raises
+    ------
+    dao.errors.SourceError
+        If a file was changed before it was read to its end.
 
     Returns
     -------
@@ -45,9 +58,13 @@ def write_generation(
     job, base = plan.job, plan.base
     datasets = list(base.datasets if base else ())
     uns: dict[str, tuple[str, ...]] = {}
-    for written in _write_datasets(plan, report, client):
-        datasets.append(written.info)
-        uns[written.info.id] = written.uns_left
+    known = stamps or {}
+    with unchanged(known.values()):
+        for written in _write_datasets(plan, report, client):
+            datasets.append(written.info)
+            uns[written.info.id] = written.uns_left
+            if written.info.id in known:
+                known[written.info.id].check_source()
     warn_of_left_out(plan.studies, uns)
     created = now()
     action = job.mode if before else "create"

@@ -11,6 +11,7 @@ from dao.errors import ArgumentError, SourceError
 from dao.format.manifest import OntologyInfo
 from dao.format.names import organism_slug
 from dao.ontology import Ontology
+from dao.panics import panics_as_errors
 from dao.paths import local_path
 from dao.warn import warn
 from dao.write.change import check_same, next_generation
@@ -88,7 +89,8 @@ def read_terms(file: str | os.PathLike[str]) -> tuple[pd.DataFrame, str]:
         raise missing_extra(msg, "ontology", error) from error
     path = str(local_path(file, "file"))
     try:
-        document = fastobo.load_graph(path) if path.endswith(".json") else fastobo.load(path)
+        with panics_as_errors(path, "fastobo"):
+            document = fastobo.load_graph(path) if path.endswith(".json") else fastobo.load(path)
     except (SyntaxError, ValueError, TypeError, RuntimeError, OSError) as error:
         msg = f"{path} cannot be read as an ontology ({error}). Give an .obo file or an OBO graph."
         raise SourceError(msg) from error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dao.directory import StoreDirectory
 from dao.errors import ArgumentError, SourceError, StoreNotFoundError
 from dao.format.manifest import MANIFEST_NAME
+from dao.stamps import unchanged
 from dao.warn import once
 from dao.write.change import check_there, in_order, without
 from dao.write.commit import check_target, commit, garbage, remove_all, write_lock
@@ -18,6 +19,7 @@ from dao.write.join import StoredCategories
 from dao.write.left_out import warn_of_left_out
 from dao.write.plan import WritePlan, make_plan
 from dao.write.progress import progress_report
+from dao.write.source import source_stamps
 from dao.write.unite import stored_categories
 
 if TYPE_CHECKING:
@@ -71,13 +73,15 @@ def _write(
 ) -> None:
     # Sources are looked at before the lock: what is wrong with them leaves no trace on disk.
     job = _as_stored(job)
-    studies = inspect_sources(sources, job)
+    stamps = source_stamps(sources)
+    with unchanged(stamps.values()):
+        studies = inspect_sources(sources, job)
     with write_lock(job.root, mode=job.mode) as before:
         if before is not None:
             job = replace(job, generation=before.generation + 1)
         plan = make_plan(job, studies, features, _base(job, before, [s.id for s in studies]))
         with progress_report(show=progress) as report:
-            manifest = write_generation(plan, before, report, client)
+            manifest = write_generation(plan, before, report, client, stamps)
         if before is not None and job.mode == "replace":
             manifest = in_order(manifest, before.ordinals)
         commit(job.root, manifest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from dao.errors import ArgumentError, DatasetIdError, SourceError
 from dao.format.names import check_dataset_id
 from dao.paths import is_path, local_path
 from dao.remote.url import is_url
+from dao.stamps import Stamp
 from dao.store import Store
 from dao.write.collection import collection_folder
 from dao.write.portion import Portion
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     import pyarrow.compute as pc
     from anndata import AnnData
 
-__all__ = ["Source", "check_unique", "default_id", "normalise_sources"]
+__all__ = ["Source", "check_unique", "default_id", "normalise_sources", "source_stamps"]
 
 _SUFFIXES = (".h5ad", ".zarr", ".hdf5", ".h5")
 
@@ -210,3 +212,24 @@ def default_id(source: Source, place: int) -> str:
         suffix = next((s for s in _SUFFIXES if name.lower().endswith(s)), "")
         return name[: len(name) - len(suffix)] if suffix else name
     return f"dataset_{place}"
+
+
+def source_stamps(sources: Sequence[Source]) -> dict[str, Stamp]:
+    """Return what the files of sources look like now, by dataset id; stores need no stamp."""
+    stamps = {}
+    for source in sources:
+        path = _file_behind(source.path)
+        with suppress(OSError):  # where nothing is, opening says what is wrong
+            if path is not None:
+                stamps[str(source.id)] = Stamp(path, whole=True)
+    return stamps
+
+
+def _file_behind(value: Any) -> Path | None:
+    """Return the file of a path, or of an AnnData that is backed by one and only reads it."""
+    if isinstance(value, Path):
+        return value
+    file = getattr(value, "file", None)
+    if not getattr(value, "isbacked", False) or getattr(file, "_filemode", "") != "r":
+        return None
+    return local_path(value.filename)

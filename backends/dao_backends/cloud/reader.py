@@ -74,7 +74,7 @@ class CloudReader(LocalReader):
         size = options.pop("cache_size", _CACHE_SIZE)
         generation = checked_generation(options)
         if self._bucket is None:
-            msg = f"{self._path} is no URL: leave out backend='cloud'."
+            msg = f"{self._path} is not a URL: leave out backend='cloud'."
             raise ArgumentError(msg)
         cache = Cache(folder, 0 if size == 0 else parse_bytes(size, "cache_size"))
         self._supply = Supply(self._bucket, cache)

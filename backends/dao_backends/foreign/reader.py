@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dao.errors import ArgumentError, CorruptStoreError, SourceError, near_matches
+from dao.stamps import Stamp
 from dao.write.inspect import inspect_opened, of_all
 from dao.write.job import make_job
 from dao.write.opened import open_source
@@ -16,7 +17,6 @@ from dao.write.plan import make_plan
 from dao.write.source import normalise_sources
 from dao.write.workers import Scratch
 from dao_backends.foreign.catalog import make_catalog
-from dao_backends.foreign.stamps import Stamp
 from dao_backends.foreign.study import OpenStudy, align, by_rows, describe
 from dao_backends.request import checked_request
 
@@ -122,11 +122,14 @@ class ForeignFiles:
             If the file is not there any more, is damaged or has changed.
         """
         _, rows = checked_request(self.manifest(), dataset, matrix, rows)
-        self._stamps[dataset].check()
+        stamp = self._stamps[dataset]
         try:
-            return self._matrix(dataset, matrix).take(rows, self._scratch)
+            found = self._matrix(dataset, matrix).take(rows, self._scratch)
         except SourceError as error:
+            stamp.check()
             raise CorruptStoreError(str(error)) from error
+        stamp.check()  # afterwards, so that what changes meanwhile is found too
+        return found
 
     def close(self) -> None:
         """Close the files."""
