@@ -62,10 +62,10 @@ def _joined(values: Sequence[bytes]) -> bytes:
 
 def _coded(column: Column) -> tuple[NDArray[np.int64], list[bytes]]:
     """Return codes from 0 to below the number of values that occur, and these values."""
-    codes, values = column.values, column.categories
-    if values is None:
-        codes, values = pd.factorize(column.values)
-        codes = np.where(column.missing, -1, codes)
+    codes, values = column.values, column.categories or ()
+    if column.categories is None:
+        numbers, distinct = pd.factorize(column.values)
+        codes, values = np.where(column.missing, -1, numbers), list(distinct)
     found, used = pd.factorize(codes)
     return found, [_MISSING if i < 0 else canonical(values[i]) for i in used.tolist()]
 
