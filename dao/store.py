@@ -117,7 +117,12 @@ class Store(View):
 
     @property
     def var(self) -> pd.DataFrame:
-        """The selected features with what the studies agree on, indexed by feature id; a copy.
+        """The selected features with what the studies say of them, indexed by feature id; a copy.
+
+        Text, as symbols and biotypes, is that of the first study of the store that has any.
+        Columns of other types are here if all selected studies that have one agree on it, with
+        their dtype (integers and flags become nullable where values are missing). Each study keeps
+        its own: ``store.subset(dataset=...).var``.
 
         Examples
         --------
@@ -128,7 +133,13 @@ class Store(View):
 
     @cached_property
     def _var_table(self) -> pd.DataFrame:
+        from dao.features.own import with_own_columns
+
         table = self._space_table("var")
+        return self._chosen(with_own_columns(table, self.reader, self.selected_datasets))
+
+    def _chosen(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of a table of all features that are selected."""
         if self._chosen_features is None:
             return table
         if self._zero_features:
@@ -393,8 +404,9 @@ class Store(View):
         >>> store.select_features(["GENE7", "GENE3"]).var_names.tolist()
         ['GENE7', 'GENE3']
         """
+        needs_all = by or where or columns
         choice = choose_features(
-            self._var_table,
+            self._var_table if needs_all else self._chosen(self._space_table("var")),
             ids,
             missing=missing,
             by=by,

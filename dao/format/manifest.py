@@ -226,8 +226,9 @@ class OriginInfo:
 class DatasetInfo:
     """One study of the store; ``path`` is its folder, relative to the store.
 
-    ``matching`` and ``dropped`` (the table of columns that were left out) are None where the
-    store does not say. ``groups`` are the metadata of Zarr groups inside of its folder. ``origins``
+    ``var_columns`` are the study's own columns of var that hold anything but text. They,
+    ``matching`` and ``dropped`` (the table of columns that were left out) are None where the store
+    does not say. ``groups`` are the metadata of Zarr groups inside of its folder. ``origins``
     are by ascending source rows; there are none where all cells have always been in this dataset.
     """
 
@@ -248,6 +249,7 @@ class DatasetInfo:
     dropped: FileInfo | None = None
     groups: tuple[FileInfo, ...] = ()
     origins: tuple[OriginInfo, ...] = ()
+    var_columns: tuple[str, ...] | None = None
 
     @property
     def files(self) -> tuple[FileInfo, ...]:

@@ -99,6 +99,7 @@ def _dataset(r: Reader) -> DatasetInfo:
         dropped=_file(r.child("dropped")) if r.has("dropped") else None,
         groups=tuple(map(_file, r.children("groups"))) if "groups" in r.content else (),
         origins=_origins(r) if r.has("origins") else (),
+        var_columns=r.texts("var_columns") if r.has("var_columns") else None,
     )
 
 

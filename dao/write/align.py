@@ -10,7 +10,9 @@ import pandas as pd
 
 from dao.errors import ArgumentError, NoCommonFeaturesError, UnknownColumnError, near_matches
 from dao.features.match import Matching, rename
+from dao.features.own import is_text
 from dao.features.read import symbol_column
+from dao.write.var import storable_var
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,11 +83,15 @@ def source_features(dataset: str, opened: OpenSource, feature_key: str | None) -
     else:
         msg = f"var of {opened.label} has no column {feature_key!r} (feature_key)."
         raise UnknownColumnError(msg + near_matches(feature_key, opened.var.columns))
+    if not opened.var.columns.is_unique:
+        twice = opened.var.columns[opened.var.columns.duplicated()][0]
+        msg = f"var of {opened.label} has the column {twice!r} twice: rename one of them."
+        raise ArgumentError(msg)
     if pd.isna(raw).any():
         msg = f"{int(pd.isna(raw).sum())} features of {opened.label} have no id in {feature_key!r}."
         raise ArgumentError(msg)
     names = pd.Index([str(v) for v in raw], dtype=object)
-    var = opened.var if feature_key is None else _with_symbols(opened.var)
+    var = storable_var(opened.var if feature_key is None else _with_symbols(opened.var))
     known = None if opened.origin is None else opened.origin.annotation
     return SourceFeatures(dataset, names, rename(names, {}), var, opened.x.detection(), known)
 
@@ -174,20 +180,21 @@ def _with_annotation(
 ) -> pd.DataFrame:
     """Lift text columns of var (symbols, biotypes) into the space; the first study to know wins.
 
-    Numbers and flags of var (means, highly_variable) speak of one study and stay with it.
+    Numbers and flags of var (means, highly_variable) speak of one study and stay with it; see
+    `dao.features.own`.
     """
     table = pd.DataFrame({"feature_id": ids})
     columns: dict[str, dict[Any, Any]] = {}
     if existing is not None:
         for name in existing.columns.drop("feature_id"):
-            if not _is_text(existing[name]):
+            if not is_text(existing[name]):
                 continue
             stored = existing.set_index("feature_id")[name].dropna()
             columns[str(name)] = stored.to_dict()
     for source in sources:
         said = [source.var] if source.annotation is None else [source.var, source.annotation]
         for column, values in (item for table in said for item in table.items()):
-            if column == "feature_id" or not _is_text(values):
+            if column == "feature_id" or not is_text(values):
                 continue
             pairs = pd.Series(values.to_numpy(object), index=source.ids).dropna()
             pairs = pairs[pairs.index.notna() & ~pairs.index.duplicated()]
@@ -195,11 +202,6 @@ def _with_annotation(
     for name, known in columns.items():
         table[name] = pd.Series([known.get(i) for i in ids], dtype=object)
     return table
-
-
-def _is_text(values: pd.Series) -> bool:
-    kind = values.cat.categories if isinstance(values.dtype, pd.CategoricalDtype) else values
-    return pd.api.types.infer_dtype(kind, skipna=True) == "string"
 
 
 def _with_symbols(var: pd.DataFrame) -> pd.DataFrame:

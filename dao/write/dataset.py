@@ -243,6 +243,7 @@ def describe(
             cluster_by=job.cluster_by,
             matching=tables.matching,
             dropped=tables.dropped,
+            var_columns=tables.var_columns,
             origins=beside.origins,
         ),
         beside.uns_left,

@@ -36,8 +36,8 @@ def measured_table(source: SourceFeatures, space: pd.Index) -> pd.DataFrame:
     if not names.equals(space[positions]):
         table["source_name"] = names.to_numpy(object)
     own = source.var.iloc[order[first]].reset_index(drop=True)
-    own.columns = [f"var:{c}" for c in own.columns]
-    return pd.concat([table, _storable(own)], axis=1)
+    own.columns = pd.Index([f"var:{c}" for c in own.columns], dtype=object)
+    return pd.concat([table, own], axis=1)
 
 
 def count_matching(source: SourceFeatures, space: pd.Index) -> MatchingInfo:
@@ -119,16 +119,3 @@ def _reasons(
     how = source.matching.how.copy()
     how[(source.targets(space) < 0) & (how != "ambiguous")] = "unknown"
     return how
-
-
-def _storable(table: pd.DataFrame) -> pd.DataFrame:
-    """Return var columns as parquet can hold them; what it cannot becomes text."""
-    result = {}
-    for name in table.columns:
-        values = table[name]
-        kind = pd.api.types.infer_dtype(values, skipna=True)
-        if kind.startswith("mixed") or kind in {"complex", "bytes"}:
-            result[name] = values.map(str, na_action="ignore")
-        else:
-            result[name] = values
-    return pd.DataFrame(result, index=table.index)

@@ -68,10 +68,13 @@ def write_store(
         Column of var with the feature ids; var_names if None. Version suffixes of Ensembl ids
         are cut, columns with the same id are summed.
     layer
-        Which matrix becomes X: a layer, ``"raw"``, or X.
+        Which matrix becomes X: a layer, ``"raw"``, or X; of a 10x file a genome or a type of
+        features. Where a layer is called raw: ``"layers/raw"`` or ``"raw/X"``.
     layers, obsm
-        Further matrices to store. Layers are aligned like X. If none are named, all that a
-        `dao.Store` among the sources has come along.
+        Further matrices to store. Layers are aligned like X. Each obsm has the same columns in all
+        studies of an organism: those of DataFrames are aligned by name, others must be alike. If
+        none are named, all that a `dao.Store` among the sources has come along. What is left out
+        is named in a warning.
     obs_columns
         Columns of obs to keep; all if None.
     obs_schema

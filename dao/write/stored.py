@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dao.column import from_arrow
+from dao.features.own import agreed_columns, own_names, own_table
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
 from dao.format.origins import joined_origins
 from dao.write.portion import Matched, Origin
@@ -48,11 +49,18 @@ def stored_var(portion: Portion) -> pd.DataFrame:
     """Return the features that the studies measured, and what they said of them themselves."""
     positions = measured_columns(portion)
     index = portion.store.var_names[np.isin(portion.store.feature_positions(), positions)]
+    reader, several = portion.store.reader, len(portion.datasets) > 1
     columns: dict[str, Any] = {}
     for dataset in reversed(portion.datasets):
-        table = portion.store.reader.table(dataset.features.path).to_pandas()
-        own = table.set_index("position").loc[positions].filter(regex="^var:")
-        columns |= {str(n).removeprefix("var:"): own[n].array for n in own.columns}
+        table = own_table(reader.table(dataset.features.path))
+        # What speaks of one study speaks of several only where they agree.
+        apart = own_names(table) if several else ()
+        own = table.loc[positions].filter(regex="^var:")
+        texts = {str(n).removeprefix("var:"): own[n].array for n in own.columns}
+        columns |= {n: values for n, values in texts.items() if n not in apart}
+    if several:
+        agreed = agreed_columns(reader, portion.datasets)
+        columns |= {n: values.reindex(positions).array for n, values in agreed.items()}
     return pd.DataFrame(columns, index=index)
 
 
@@ -81,7 +89,7 @@ def origin_of(portion: Portion) -> Origin:
 
 def _matched(portion: Portion) -> Matched:
     reader, dataset = portion.store.reader, portion.datasets[0]
-    measured = reader.table(dataset.features.path).to_pandas()
+    measured = own_table(reader.table(dataset.features.path)).reset_index()
     if dataset.dropped is None:
         return Matched(measured, None, dataset.matching)
     return Matched(measured, reader.table(dataset.dropped.path).to_pandas(), dataset.matching)

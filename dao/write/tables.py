@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dao.features.own import own_names
 from dao.write.files import file_info
 from dao.write.measured import count_matching, dropped_table, measured_table
 from dao.write.obs import encode_obs, write_obs
@@ -37,6 +38,7 @@ class WrittenTables:
     n_measured: int
     matching: MatchingInfo | None
     dropped: FileInfo | None
+    var_columns: tuple[str, ...]
 
 
 def write_tables(
@@ -67,7 +69,8 @@ def write_tables(
     dropped = None
     if found.dropped is not None and len(found.dropped):
         dropped = write_table(root, f"{path}/dropped.parquet", found.dropped)
-    return WrittenTables(obs, features, len(found.measured), found.matching, dropped)
+    names = own_names(found.measured)
+    return WrittenTables(obs, features, len(found.measured), found.matching, dropped, names)
 
 
 def _matched(features: SourceFeatures, space: pd.Index) -> Matched:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from dao import provenance
+from dao.features.own import own_names
 from dao.format.manifest import DatasetInfo, FeatureSpaceInfo, FileInfo, Manifest, ObsInfo
 from dao.format.names import organism_slug
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
@@ -150,6 +151,7 @@ def _dataset(
         seed=0,
         matching=count_matching(study.features, space),
         dropped=file("dropped.parquet") if "dropped.parquet" in tables else None,
+        var_columns=own_names(tables["features.parquet"].to_pandas()),
     )
 
 
