@@ -123,7 +123,7 @@ def _joined(one: pd.Series, other: pd.Series) -> pd.Series | None:
         return None
     if all(categorical):
         return _united(one, new)
-    together: pd.Series = pd.concat([one, new])
+    together: pd.Series = pd.concat([s for s in (one, new) if len(s)] or [one])
     if one.dtype == other.dtype:
         return together
     kinds = {pd.api.types.infer_dtype(s, skipna=True) for s in (one, other)}
