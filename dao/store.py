@@ -144,7 +144,9 @@ class Store(View):
             return table
         if self._zero_features:
             table = table.drop(index=list(self._zero_features), errors="ignore")
-        return table.reindex(self._chosen_features)
+        from dao.features.own import rows_of
+
+        return rows_of(table, self._chosen_features)
 
     @property
     def var_names(self) -> pd.Index:

@@ -157,3 +157,12 @@ def test_columns_without_a_type_of_their_own(write: Write, make_study: Make) -> 
     study.var.columns = [*study.var.columns[:-1], "mixed"]
     with pytest.raises(ArgumentError, match="'mixed' twice"):
         write(study, name="t.dao")
+
+
+def test_columns_of_zeros_have_missing_values(write: Write, study: ad.AnnData) -> None:
+    """A feature that no study has does not make whole numbers of the others fractions."""
+    chosen = write(study).select_features(["G3", "new"], missing="zero")
+    assert chosen.var.loc["G3", "large"] == 2**60 + 3
+    assert (chosen.var["large"].dtype, chosen.var["flag"].dtype) == ("Int64", "boolean")
+    assert chosen.var.loc["new"].isna().all()
+    assert chosen.to_anndata().var.loc["G3", "large"] == 2**60 + 3

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dao.backend import Reader
     from dao.format.manifest import DatasetInfo
 
-__all__ = ["agreed_columns", "is_text", "own_names", "own_table", "with_own_columns"]
+__all__ = ["agreed_columns", "is_text", "own_names", "own_table", "rows_of", "with_own_columns"]
 
 _PREFIX = "var:"
 
@@ -162,14 +162,25 @@ def _as_categories(texts: pd.Series, own: pd.Series) -> pd.Series:
     return pd.Series(pd.Categorical(texts, every, ordered=ordered), texts.index)
 
 
+def rows_of(table: pd.DataFrame, features: pd.Index) -> pd.DataFrame:
+    """Return the rows of some features; those that a table does not have are missing."""
+    if features.isin(table.index).all():
+        return table.loc[features]
+    return table.assign(**{str(n): _nullable(table[n]) for n in table}).reindex(features)
+
+
 def _everywhere(values: pd.Series, n_vars: int) -> pd.Series:
     """Return values for all features; where there are none they are missing."""
-    if len(values) < n_vars:
-        # Plain integers and flags have no value for what is missing.
-        nullable: Any = {"i": "Int", "u": "UInt"}.get(values.dtype.kind)
-        if isinstance(values.dtype, np.dtype) and nullable:
-            dtype: Any = f"{nullable}{8 * values.dtype.itemsize}"
-            values = values.astype(dtype)
-        elif values.dtype == bool:
-            values = values.astype("boolean")
+    values = _nullable(values) if len(values) < n_vars else values
     return values.reindex(pd.RangeIndex(n_vars))
+
+
+def _nullable(values: pd.Series) -> pd.Series:
+    """Return a column whose dtype has a value for what is missing."""
+    nullable: Any = {"i": "Int", "u": "UInt"}.get(values.dtype.kind)
+    if not isinstance(values.dtype, np.dtype):
+        return values
+    if nullable:
+        dtype: Any = f"{nullable}{8 * values.dtype.itemsize}"
+        return values.astype(dtype)
+    return values.astype("boolean") if values.dtype == bool else values
