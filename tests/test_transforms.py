@@ -144,7 +144,7 @@ def test_functions_come_after(store: dao.Store) -> None:
     ("arguments", "match"),
     [
         ({"transform": "log1"}, "Did you mean 'log1p'"),
-        ({"transform": transforms.Log1p}, "no function"),
+        ({"transform": transforms.Log1p}, "is a class"),
         ({"transform": [len, "log1p"]}, "after a function"),
         ({"transform": "log1p", "dtype": "int32"}, "float32"),
         ({"transform": transforms.Scale([0.0], [1.0])}, "x_format='dense'"),
