@@ -143,7 +143,8 @@ def test_what_cannot_be(store: dao.Store) -> None:
         store.highly_variable_genes(flavor="seurat_v4")
     with pytest.raises(ArgumentError, match="does not vary"):
         store.head(1).highly_variable_genes()
-    empty = store.take([]).gene_stats()
+    with pytest.warns(dao.errors.DaoWarning, match="No cell"):
+        empty = store.take([]).gene_stats()
     assert empty["mean"].isna().all()
     assert empty["total"].sum() == 0
     assert store.take([]).pseudobulk("donor").shape == (0, 400)
