@@ -927,6 +927,7 @@ class Store(View):
         transform: Any = None,
         rank: int | None = None,
         world_size: int | None = None,
+        pad: bool = True,
     ) -> Generator:
         """Return batches of the selected cells, one epoch per ``iter``.
 
@@ -964,9 +965,16 @@ class Store(View):
         transform
             What happens to batches while they are read ahead: ``"normalize_total"``, ``"log1p"`` or
             an object of `dao.transforms`, which change X, a function of a batch that returns what
-            is handed out, or a list of these in order, functions last.
+            is handed out, or a list of these in order, functions last. A function that takes a
+            second argument, or one called ``rng``, gets a `numpy.random.Generator` that depends on
+            ``seed``, the epoch and the batch alone. It is called for a few batches ahead, in a
+            thread of its own; in several with `dao.transforms.parallel`.
         rank, world_size
             Of a distributed run; taken from torch.distributed where that is initialised.
+        pad
+            Whether ranks that have fewer cells than others repeat some, so that all have as many
+            batches: ``batch["is_padding"]`` is True for those. False, for evaluation, gives each
+            cell once; some ranks may have a batch less. ``drop_last`` leaves nothing to pad.
 
         Raises
         ------
@@ -998,6 +1006,7 @@ class Store(View):
             transform=transform,
             rank=rank,
             world_size=world_size,
+            pad=pad,
         )
 
     def torch(
@@ -1025,7 +1034,7 @@ class Store(View):
         Raises
         ------
         dao.errors.ArgumentError
-            If an argument is about order or batches.
+            If an argument is about order or batches, or a transform takes a NumPy generator.
 
         Examples
         --------
@@ -1035,11 +1044,18 @@ class Store(View):
         """
         from dao.batches.torch_rows import TorchRows
 
-        for name in ("batch_size", "sampler", "seed", "drop_last", "rank", "world_size"):
+        for name in ("batch_size", "sampler", "seed", "drop_last", "rank", "world_size", "pad"):
             if name in arguments:
                 msg = f"{name}= is for the DataLoader: a map-style dataset only gives rows."
                 raise ArgumentError(msg)
-        return TorchRows(self.generator(sampler="sequential", **arguments))
+        generator = self.generator(sampler="sequential", **arguments)
+        if generator.transform is not None and generator.transform.is_random:
+            msg = (
+                "A transform with a NumPy generator needs the batches of a stream: use "
+                "store.torch(), or draw from torch's generator, which a DataLoader seeds."
+            )
+            raise ArgumentError(msg)
+        return TorchRows(generator)
 
     def tensorflow(
         self, batch_size: int | str | None = 1024, *, ragged: bool = False, **arguments: Any

@@ -378,7 +378,7 @@ def test_any_number_of_threads(
 
 
 def test_a_slow_consumer_is_not_run_over(write: Callable[..., dao.Store], make_study: Make) -> None:
-    """While nobody asks for batches a bounded number is made, and then no time is used."""
+    """While nobody asks for batches a few are made, and then no time is used."""
     made = 0
 
     def transform(batch: dict[str, Any]) -> dict[str, Any]:
@@ -390,7 +390,6 @@ def test_a_slow_consumer_is_not_run_over(write: Callable[..., dao.Store], make_s
     generator = store.generator(64, transform=transform)
     batches = iter(generator)
     next(batches)
-    at_once = 4096 // 64
     settled = -1
     while made != settled:
         settled = made
@@ -398,7 +397,7 @@ def test_a_slow_consumer_is_not_run_over(write: Callable[..., dao.Store], make_s
     settled, began = made, time.process_time()
     time.sleep(0.3)
     assert made == settled
-    assert at_once < made <= 4 * at_once  # one in use, two waiting, one ready to be put there
+    assert 1 < made <= 6  # one in use, the others wait
     assert time.process_time() - began < 0.15
     assert 1 + sum(1 for _ in batches) == len(generator)
 

@@ -71,7 +71,7 @@ def test_store_methods() -> None:
         *keywords(
             obs_keys=(), var_names=None, missing="error", layers=(), obsm=(), measured=False,
             x_format="csr", dtype="float32", sampler="shuffle", seed=0, drop_last=False,
-            transform=None, rank=None, world_size=None,
+            transform=None, rank=None, world_size=None, pad=True,
         ),
     ]  # fmt: skip
     for name in ("n_obs", "n_vars", "shape", "obs", "var", "var_names", "datasets"):

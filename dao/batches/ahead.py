@@ -31,7 +31,7 @@ class Ahead(NamedTuple):
     n_left: int
 
 
-def look_ahead(generator: Generator, epoch: int, share: Share) -> Ahead:
+def look_ahead(generator: Generator, course: Course, share: Share) -> Ahead:
     """Return what one process is about to give of an epoch."""
-    whole = generator.stream(Course(epoch), share).n_batches
-    return Ahead(epoch, whole, generator.stream(generator.course(epoch), share).n_batches)
+    whole = generator.stream(Course(course.epoch), share).n_batches
+    return Ahead(course.epoch, whole, generator.stream(course, share).n_batches)

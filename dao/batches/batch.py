@@ -90,8 +90,11 @@ def batches(
             if len(ends) and ends[-1] == read:
                 joined, waiting = join(waiting), []
                 pieces = _with_obs(joined, spec).cut((ends - given).tolist())
-                given = read
-                yield [_with_extras(piece, spec, stream) for piece in pieces]
+                starts, given = [given, *ends[:-1].tolist()], read
+                yield [
+                    _with_extras(piece, spec, stream, start)
+                    for piece, start in zip(pieces, starts, strict=True)
+                ]
                 del joined, pieces
         del window  # or it would be held while the next one is decoded
 
@@ -116,8 +119,10 @@ def to_numpy(batch: ArrayBatch) -> dict[str, Any]:
     }
 
 
-def _with_extras(batch: ArrayBatch, spec: BatchSpec, stream: Stream | None = None) -> ArrayBatch:
-    extras = {} if stream is None else dict(stream.extras(len(batch.index)))
+def _with_extras(
+    batch: ArrayBatch, spec: BatchSpec, stream: Stream | None = None, start: int = 0
+) -> ArrayBatch:
+    extras = {} if stream is None else dict(stream.extras(start, len(batch.index)))
     if spec.measured is not None:
         extras["measured"] = spec.measured.rows(batch.index)
     return replace(batch, extras=extras) if extras else batch

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 __all__ = ["Budget"]
 
 # Shares of the memory: rows as they are stored; windows in their final form, of which there are
-# two; finished batches that wait; memory that was used and may be again; one stretch of batches.
+# two; finished batches that wait; those that functions of users have made; memory that was used
+# and may be again; one stretch of batches.
 _FETCH_SHARE = 4
 _WINDOW_SHARE = 2
 _READY_SHARE = 4
+_CALLED_SHARE = 8
 _KEPT_SHARE = 2
 _STRETCH_SHARE = 16
 
@@ -84,6 +86,11 @@ class Budget:
         """Finished stretches that may wait."""
         affordable = self.memory // _READY_SHARE // self.stretch_bytes
         return max(1, min(_MOST_STRETCHES_READY, affordable))
+
+    @property
+    def called_bytes(self) -> int:
+        """Bytes of batches after functions of users that may wait."""
+        return self.memory // _CALLED_SHARE
 
     @property
     def kept(self) -> int:

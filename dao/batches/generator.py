@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,28 +15,34 @@ from dao.batches.ahead import look_ahead
 from dao.batches.automatic import label_function
 from dao.batches.batch import ArrayBatch, batches, to_numpy
 from dao.batches.budget import Budget
-from dao.batches.course import Course
+from dao.batches.calls import Calls
+from dao.batches.course import Course, total
+from dao.batches.epochs import Epochs
 from dao.batches.explain import explain
 from dao.batches.glance import glance
 from dao.batches.prefetch import Prefetcher
-from dao.batches.share import found_share
-from dao.batches.state import course_of, fingerprint, state_of
+from dao.batches.share import Share, found_share, share_in_worker, worker_of
+from dao.batches.state import course_of, fingerprint, of_worker, state_of
 from dao.batches.stats import Stats
 from dao.batches.stream import Stream, whole_stream
+from dao.batches.turns import course_after_turns
 from dao.batches.windows import windows
 from dao.buffers import keep
 from dao.errors import ArgumentError
 from dao.samplers.mixing import measure_mixing
+from dao.threads import n_threads
 
 if TYPE_CHECKING:
     from collections import abc
 
+    import numpy as np
     import tensorflow as tf
+    from numpy.typing import NDArray
 
     from dao.batches.ahead import Ahead
     from dao.batches.fetch import Fetched
+    from dao.batches.functions import Functions
     from dao.batches.jax import JaxBatches
-    from dao.batches.share import Share
     from dao.batches.spec import BatchSpec
     from dao.batches.torch import TorchBatches
     from dao.samplers import EpochPlan, Mixing, Rows, Sampler
@@ -44,13 +51,15 @@ if TYPE_CHECKING:
 __all__ = ["Generator"]
 
 Convert = Callable[[ArrayBatch], Any]
+Item = tuple[Any, int, int]  # a batch, its number of cells, and its first row
 
 
 @dataclass(eq=False, repr=False)
 class Generator:
     """Streams batches of a selection; every ``iter`` is the next epoch.
 
-    Made by `dao.Store.generator`, which documents the arguments.
+    Made by `dao.Store.generator`, which documents the arguments. In a DataLoader worker it gives
+    the part of that worker, also inside of a dataset of your own.
 
     Examples
     --------
@@ -66,12 +75,15 @@ class Generator:
     rows: Rows
     seed: int
     drop_last: bool
-    transform: Callable[[Any], Any] | None
+    transform: Functions | None
     given_share: Share | None = None
+    pad: bool = True
     chosen: Mapping[str, int] = field(default_factory=dict)
     stats: Stats = field(default_factory=Stats)
-    _next: Course = field(default_factory=lambda: Course(0))
+    _loaded: Course = field(default_factory=lambda: Course(0))
+    _epochs: Epochs = field(default_factory=Epochs)
     _given: tuple[Stream, int] | None = None
+    _made_in_worker: bool = field(default_factory=lambda: worker_of() is not None)
     _plans: dict[int, EpochPlan] = field(default_factory=dict)
 
     @property
@@ -90,8 +102,11 @@ class Generator:
         return self.given_share or found_share()
 
     def __len__(self) -> int:
-        """Return the number of batches of the next epoch on this rank."""
-        return self.stream(Course(self._next.epoch)).n_batches
+        """Return how many batches the next ``iter`` gives, over all workers of this rank.
+
+        After `load_state_dict` these are the ones that are left of the epoch.
+        """
+        return self.stream(self.upcoming()).n_batches
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return self.iterate(to_numpy, self.begin())
@@ -104,11 +119,21 @@ class Generator:
         return glance(self).html
 
     def __getstate__(self) -> dict[str, Any]:
-        # In a spawned process there is no process group to ask; and plans cannot be pickled.
-        return {**self.__dict__, "given_share": self.share, "_given": None, "_plans": {}}
+        # In a spawned worker there is no process group to ask; and plans cannot be pickled.
+        share = self.share
+        known = {"given_share": share} if share.world_size > 1 else {}
+        own: dict[str, Any] = {"_given": None, "_plans": {}, "_epochs": copy(self._epochs)}
+        return {**self.__dict__, **known, **own}
 
-    def set_epoch(self, epoch: int) -> None:
+    def set_epoch(self, epoch: int, *, reads_all: bool = False) -> None:
         """Make the next ``iter`` this epoch (0 is the first).
+
+        Parameters
+        ----------
+        epoch
+            Which one.
+        reads_all
+            Whether the first rank reads the cells of all ranks then, to hand them out itself.
 
         Examples
         --------
@@ -119,40 +144,76 @@ class Generator:
         (True, False)
         """
         if not isinstance(epoch, int) or epoch < 0:
-            msg = f"epoch={epoch!r}: give a whole number of at least 0."
+            msg = f"epoch={epoch!r}: pass a whole number of at least 0."
             raise ArgumentError(msg)
-        self._next, self._given = Course(epoch), None
+        self._loaded, self._given = Course(epoch), None
+        self._epochs.set(epoch, reads_all=reads_all)
 
     def state_dict(self, n_batches: int | None = None) -> dict[str, Any]:
         """Return where the stream is: small, plain values that JSON can hold.
 
-        It speaks of the iterator that was made last, after the batch it gave last. In a
-        distributed run take it at the same step on all ranks: then each rank's is good for all.
+        It counts the batches that the iterator that was made last has given, also the one that is
+        being trained on: in the body of a loop, call this after the step of the optimiser. Before
+        it, say how many batches have been trained on: in ``for i, batch in enumerate(batches)``,
+        ``state_dict(i)`` continues with this batch and ``state_dict(i + 1)`` with the next. In a
+        distributed run take the state at the same step on all ranks: then each rank's is good for
+        all.
 
         Parameters
         ----------
         n_batches
-            Batches of that iterator that were used, where something between it and you reads
-            ahead, as tf.data does; None for all that it gave.
+            Batches of that iterator that were used; None for all that it gave. Pass it where
+            something between the iterator and you reads ahead, as tf.data, accelerate and
+            the workers of a plain DataLoader do.
 
         Raises
         ------
         dao.errors.ArgumentError
-            If it has not given so many.
+            If it has not given so many, or DataLoader workers have given them and ``n_batches`` is
+            None.
+
+        Examples
+        --------
+        >>> generator = store.generator(100)
+        >>> for i, batch in enumerate(generator):
+        ...     before, after = generator.state_dict(i), generator.state_dict()
+        ...     break
+        >>> before["done"], after["done"]
+        ([0], [1])
         """
+        team = self._epochs.team()
+        if team is not None:
+            return self.state_of(self._after_workers(team, n_batches))
         stream, given = self._given or (None, 0)
         if n_batches is not None and not 0 <= n_batches <= given:
             msg = f"n_batches={n_batches!r}: the iterator that was made last has given {given}."
             raise ArgumentError(msg)
         used = given if n_batches is None else n_batches
-        course = self._next if stream is None else stream.course_after(used)
+        worker = worker_of()
+        course = self.course(self.epoch) if stream is None else stream.course_after(used)
+        state = self.state_of(course)
+        return state if worker is None else of_worker(state, worker[0])
+
+    def state_of(self, course: Course) -> dict[str, Any]:
+        """Return a course as a state of this stream."""
         return state_of(course, self._fingerprint)
+
+    def _after_workers(self, team: tuple[int, int], n_batches: int | None) -> Course:
+        epoch, n_workers = team
+        if n_batches is None:
+            msg = (
+                "The batches of this epoch are given by DataLoader workers, and this process does "
+                "not know how many have come. Pass state_dict(n_batches), or use torchdata's "
+                "StatefulDataLoader and its state_dict()."
+            )
+            raise ArgumentError(msg)
+        return course_after_turns(self, self.course(epoch), n_workers, n_batches)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Make the next ``iter`` continue where a `state_dict` was taken.
 
         With the same world size the stream continues exactly; with another one the ranks divide
-        what is left of the epoch anew.
+        what is left of the epoch.
 
         Parameters
         ----------
@@ -173,7 +234,8 @@ class Generator:
         >>> bool((next(iter(again))["index"] == next(stream)["index"]).all())
         True
         """
-        self._next, self._given = course_of(state, self._fingerprint), None
+        self._loaded, self._given = course_of(state, self._fingerprint), None
+        self._epochs.set(self._loaded.epoch, partial=self._loaded.is_begun)
 
     def explain(self) -> str:
         """Return in words what an epoch reads and how much memory that takes.
@@ -266,32 +328,49 @@ class Generator:
 
     # --- for adaptors to frameworks -----------------------------------------------------------
 
-    def ahead(self) -> Ahead:
-        """Return what the next ``iter`` is about to give."""
-        return look_ahead(self, self.epoch, self.share)
+    def ahead(self, *, of_rank: bool = False) -> Ahead:
+        """Return what the next ``iter`` is about to give.
+
+        Parameters
+        ----------
+        of_rank
+            Whether to say this of all DataLoader workers of a rank together.
+        """
+        course = self.course(self._epochs.agree(int))
+        return look_ahead(self, course, self.share if of_rank else self.reading_share)
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether DataLoader workers take turns, batch by batch."""
+        return self.plan(self.epoch).by_turns
 
     def upcoming(self) -> Course:
         """Return the course of the next `iterate`."""
-        course = self._next
-        if any(course.done) and not self.stream(course).n_batches:
-            return Course(course.epoch + 1)  # the state was taken at the end of its epoch
-        return course
+        return self.course(self._epochs.agree(self._first_left))
 
     def begin(self) -> Course:
         """Return the course of the next `iterate`, and go on to the epoch after."""
         course = self.upcoming()
-        self._next = Course(course.epoch + 1)
+        self._epochs.begun(course.epoch)
         return course
+
+    def _first_left(self, epoch: int) -> int:
+        """Return an epoch, or the next one if a state was loaded that was taken at its end."""
+        course = self.course(epoch)
+        is_known = course.is_begun and None not in course.done
+        return epoch + 1 if is_known and not self.stream(course).n_batches else epoch
 
     def iterate(
         self,
         convert: Convert,
         course: Course,
         *,
-        share: Share | None = None,
         spec: BatchSpec | None = None,
+        numbers: NDArray[np.int64] | None = None,
     ) -> Iterator[Any]:
-        """Yield what is left of an epoch, converted and transformed in the thread ahead.
+        """Yield what is left of an epoch, converted and transformed in threads ahead.
+
+        In a DataLoader worker that is the part of this worker.
 
         Parameters
         ----------
@@ -299,40 +378,89 @@ class Generator:
             Makes a framework's batch.
         course
             Which epoch, and how much of it is done.
-        share
-            Of a DataLoader worker.
         spec
             What to read, if not what users asked for.
+        numbers
+            Which of the batches that are left to this rank to give; None for all, or those of
+            the DataLoader worker.
         """
         own = spec or self.spec
         budget = Budget.of(self.store, own)
         keep(self, budget.kept)
-        stream = self.stream(course, share)
+        stream = self.stream(course, self.reading_share, numbers)
         self._given = stream, 0
 
         def make(wait_until_taken: Callable[[], None]) -> Iterator[Any]:
             fetched = windows(self.store, own, stream, budget, wait_until_taken)
             return self._produce(convert, own, stream, self._counted(fetched))
 
-        return self._consume(Prefetcher(make, budget.depth), stream)
+        source = Prefetcher(make, budget.depth)
+        if self.transform is None:
+            return self._consume(_one_by_one(source), [source], stream)
+        calls = self._calls(_one_by_one(source), self.transform, stream, budget)
+        return self._consume(calls, [source, calls], stream)
 
     @property
     def epoch(self) -> int:
         """The epoch of the next ``iter``."""
-        return self._next.epoch
+        return self._epochs.next
+
+    @property
+    def reading_share(self) -> Share:
+        """What this process reads: the share of its rank, or of its DataLoader worker."""
+        if self._epochs.reads_all:
+            # The other ranks ask for an iterator and for no batch of it.
+            return share_in_worker(Share())
+        is_own = self._made_in_worker and self.given_share is not None
+        return share_in_worker(self.share, made_here=is_own)
+
+    def shortest_batch(self) -> int:
+        """Return the cells of the smallest batch of the next epoch, over all ranks; 0 if none."""
+        course, world_size = Course(self.epoch), self.share.world_size
+        streams = [self.stream(course, Share(rank, world_size)) for rank in range(world_size)]
+        return min((s.shortest for s in streams if s.n_rows), default=0)
 
     def course(self, epoch: int) -> Course:
         """Return the course of an epoch: the one that was loaded, or from the begin."""
-        return self._next if self._next.epoch == epoch else Course(epoch)
+        return self._loaded if self._loaded.epoch == epoch else Course(epoch)
 
-    def stream(self, course: Course, share: Share | None = None) -> Stream:
-        """Return the rows and batches that one process visits in an epoch."""
+    def stream(
+        self,
+        course: Course,
+        share: Share | None = None,
+        numbers: NDArray[np.int64] | None = None,
+    ) -> Stream:
+        """Return the rows and batches that one process visits in an epoch.
+
+        Parameters
+        ----------
+        course
+            Which epoch, and how much of it is done.
+        share
+            Of a DataLoader worker; that of this rank if None.
+        numbers
+            Which batches of what is left to the rank; those of the share if None.
+        """
         own = share or self.share
+        if numbers is not None:
+            own = own.of_rank
         plan, size = self.plan(course.epoch), self.batch_size
         whole = whole_stream(plan, size, drop_last=self.drop_last)
         unit = 1 if plan.batches is not None or size is None else size
-        begun, units = course.begun_by(own, whole, unit, drop_last=self.drop_last)
-        return Stream.of(plan, begun, own.worker, units, size)
+        how: dict[str, Any] = {"drop_last": self.drop_last, "pad": self.pad}
+        begun, units = course.begun_by(own, whole, unit, by_turns=plan.by_turns, **how)
+        if numbers is None:
+            numbers = begun.turns(own, -(-total(units) // unit))
+        return Stream.of(
+            plan,
+            begun,
+            own.worker,
+            units,
+            size,
+            numbers=numbers,
+            n_repeated=begun.n_repeated(own, whole, unit, **how),
+            may_repeat=own.world_size > 1 and self.pad and not self.drop_last,
+        )
 
     def plan(self, epoch: int) -> EpochPlan:
         """Return the order of an epoch; the last two are remembered."""
@@ -361,44 +489,65 @@ class Generator:
 
     def _produce(
         self, convert: Convert, spec: BatchSpec, stream: Stream, fetched: abc.Generator[Fetched]
-    ) -> Iterator[Any]:
+    ) -> Iterator[list[Item]]:
+        row = 0
         with closing(fetched):
             for group in batches(fetched, spec, stream):
-                ready: list[tuple[Any, int]] = []
+                ready: list[Item] = []
                 try:
-                    ready.extend(self._finish(convert, batch) for batch in group)
+                    for batch in group:
+                        ready.append((convert(batch), len(batch.index), row))
+                        row += len(batch.index)
                 except BaseException:
                     yield ready  # what was finished before the error comes before it
                     raise
                 yield ready
-                del group, ready  # nothing is held here while the next ones are made
+                del group, ready, batch  # nothing is held here while the next ones are made
 
-    def _finish(self, convert: Convert, batch: ArrayBatch) -> tuple[Any, int]:
-        result = convert(batch)
-        return result if self.transform is None else self.transform(result), len(batch.index)
+    def _calls(
+        self, items: Iterator[Item], functions: Functions, stream: Stream, budget: Budget
+    ) -> Calls[Item]:
+        """Return the batches of items after functions of users, which are called ahead."""
+        seed = (self.seed, stream.course.epoch)
 
-    def _consume(self, source: Prefetcher[Any], stream: Stream) -> Iterator[Any]:
+        def call(item: Item) -> Item:
+            batch, n_obs, row = item
+            own = (*seed, stream.place(row)) if functions.is_random else ()
+            return functions(batch, own), n_obs, row
+
+        worker = worker_of()
+        threads = n_threads() // (1 if worker is None else worker[1])
+        n = max(1, threads) if functions.is_parallel else 1
+        return Calls(items, call, n, budget.called_bytes)
+
+    def _consume(
+        self, items: Iterator[Item], sources: Sequence[Prefetcher[Any] | Calls[Any]], stream: Stream
+    ) -> Iterator[Any]:
         began, seconds, waited = time.perf_counter(), self.stats.seconds, self.stats.waited_seconds
-        number = 0
         try:
-            for ready in source:
-                ready.reverse()
-                while ready:
-                    batch, n_obs = ready.pop()
-                    number += 1
-                    self._given = stream, number
-                    self.stats.n_obs += n_obs
-                    self.stats.n_batches += 1
-                    self.stats.seconds = seconds + time.perf_counter() - began
-                    self.stats.waited_seconds = waited + source.waited
-                    yield batch
-                    del batch
+            for number, (batch, n_obs, _) in enumerate(items, start=1):
+                self._given = stream, number
+                self.stats.n_obs += n_obs
+                self.stats.n_batches += 1
+                self.stats.seconds = seconds + time.perf_counter() - began
+                self.stats.waited_seconds = waited + sources[-1].waited
+                yield batch
+                del batch
         finally:
-            source.close()
+            for source in sources:
+                source.close()
 
     @cached_property
     def _fingerprint(self) -> dict[str, Any]:
         return fingerprint(self)
+
+
+def _one_by_one(source: Iterator[list[Item]]) -> Iterator[Item]:
+    """Yield the items of lists, and let go of each."""
+    for ready in source:
+        ready.reverse()
+        while ready:
+            yield ready.pop()
 
 
 def _traffic(store: Store) -> Traffic:

@@ -28,7 +28,7 @@ _CALLS = {
 class Glanced:
     """What an adaptor around a generator shows of itself; a base class."""
 
-    generator: Generator
+    source: Generator
     _device: Any = None
     _is_stream = True
 
@@ -41,7 +41,7 @@ class Glanced:
     @property
     def _glance(self) -> Glance:
         name = type(self).__name__
-        return glance(self.generator, name, device=self._device, is_stream=self._is_stream)
+        return glance(self.source, name, device=self._device, is_stream=self._is_stream)
 
 
 def glance(

@@ -29,7 +29,7 @@ class Batches(Protocol):
     def __len__(self) -> int: ...
     def ahead(self) -> Ahead: ...
     def set_epoch(self, epoch: int) -> None: ...
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self, n_batches: int | None = None) -> dict[str, Any]: ...
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
 
 
@@ -84,8 +84,8 @@ class Interleaved:
         self.generators = generators
         self.weights = weights
         self.seed = seed
-        # Epoch and batches of the iterator that was made last.
-        self._given: tuple[int, int] | None = None
+        # Epoch, batches before, turns and batches of the iterator that was made last.
+        self._given: tuple[int, int, NDArray[np.int64], int] | None = None
 
     def __repr__(self) -> str:
         return str(interleaved_glance(self))
@@ -94,8 +94,11 @@ class Interleaved:
         return interleaved_glance(self).html
 
     def __len__(self) -> int:
-        """Return the number of batches of one epoch."""
-        return int(self._counts([len(part) for part in self.generators.values()]).sum())
+        """Return how many batches the next ``iter`` gives, over all workers of this rank."""
+        _, done, turns = self._turns()
+        if done and not len(turns):
+            return int(self._counts([a.n_batches for a in self._ahead()]).sum())
+        return len(turns)
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         epoch, done, turns = self._turns()
@@ -109,8 +112,7 @@ class Interleaved:
             else:
                 part.set_epoch(epoch + 1)  # of this one everything has been given
                 iterators.append((name, iter(())))
-        self._given = epoch, done
-        return self._run([iterators[turn] for turn in turns.tolist()], epoch, done)
+        return self._run(turns, iterators, epoch, done)
 
     @property
     def _is_part(self) -> bool:
@@ -121,9 +123,9 @@ class Interleaved:
         """Return the next epoch, how many of its batches are done, and whose the others are.
 
         A loaded state goes on with the same turns. Where ranks or workers have divided what is
-        left of it anew, turns are dealt anew.
+        left of it, turns are dealt for that.
         """
-        ahead = [part.ahead() for part in self.generators.values()]
+        ahead = self._ahead()
         epoch = ahead[0].epoch
         done = np.array([a.n_batches - a.n_left for a in ahead], np.int64)
         turns = deal(self._counts([a.n_batches for a in ahead]), self.seed, epoch, "turns")
@@ -132,6 +134,9 @@ class Interleaved:
             left = self._counts([a.n_left for a in ahead])
             return epoch, 0, deal(left, self.seed, epoch, "turns")
         return epoch, n_done, turns[n_done:]
+
+    def _ahead(self) -> list[Ahead]:
+        return [part.ahead() for part in self.generators.values()]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_given": None}
@@ -142,11 +147,38 @@ class Interleaved:
             generator.set_epoch(epoch)
         self._given = None
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return where the stream is: small, plain values that JSON can hold."""
-        epoch, done = self._given or self._turns()[:2]
-        states = {name: generator.state_dict() for name, generator in self.generators.items()}
-        return {"epoch": epoch, "batch": done, "generators": states}
+    def state_dict(self, n_batches: int | None = None) -> dict[str, Any]:
+        """Return where the stream is: small, plain values that JSON can hold.
+
+        Parameters
+        ----------
+        n_batches
+            Batches of the iterator that was made last that were used; None for all that it gave,
+            also the one that is being trained on (see `dao.Generator.state_dict`).
+
+        Raises
+        ------
+        dao.errors.ArgumentError
+            If it has not given so many.
+        """
+        if self._given is None:
+            if n_batches:
+                msg = f"n_batches={n_batches!r}: the iterator that was made last has given 0."
+                raise ArgumentError(msg)
+            states = {name: part.state_dict() for name, part in self.generators.items()}
+            epoch, done = self._turns()[:2]
+            return {"epoch": epoch, "batch": done, "generators": states}
+        epoch, before, turns, given = self._given
+        if n_batches is not None and not 0 <= n_batches <= given:
+            msg = f"n_batches={n_batches!r}: the iterator that was made last has given {given}."
+            raise ArgumentError(msg)
+        used = given if n_batches is None else n_batches
+        counts = np.bincount(turns[:used], minlength=len(self.generators)).tolist()
+        states = {
+            name: part.state_dict(None if n_batches is None else count)
+            for (name, part), count in zip(self.generators.items(), counts, strict=True)
+        }
+        return {"epoch": epoch, "batch": before + used, "generators": states}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Make the next ``iter`` continue where a `state_dict` was taken.
@@ -156,22 +188,43 @@ class Interleaved:
         dao.errors.ArgumentError
             If it is of other generators.
         """
-        found = list(_states(state)) or [{}]
+        found = self._checked(list(_states(state)))
+        for name, generator in self.generators.items():
+            states = [one["generators"][name] for one in found]
+            generator.load_state_dict({"states": states})
+        self._given = None
+
+    def _checked(self, states: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Return states of these generators."""
         own = sorted(self.generators)
-        for other in map(sorted, found):
+        for one in states or [{"generators": {}}]:
+            other = sorted(one["generators"])
             if own != other:
                 msg = f"This state is of the generators {other}, not of {own}."
                 raise ArgumentError(msg)
-        for name, generator in self.generators.items():
-            generator.load_state_dict({"states": [states[name] for states in found]})
-        self._given = None
+        return states
 
     def _run(
-        self, turns: Sequence[tuple[str, Iterator[Any]]], epoch: int, done: int
+        self,
+        turns: NDArray[np.int64],
+        iterators: Sequence[tuple[str, Iterator[Any]]],
+        epoch: int,
+        before: int,
     ) -> Iterator[tuple[str, Any]]:
-        for number, (name, batches) in enumerate(turns, start=done + 1):
+        self._given = epoch, before, turns, 0
+        return self._batches(turns, iterators, epoch, before)
+
+    def _batches(
+        self,
+        turns: NDArray[np.int64],
+        iterators: Sequence[tuple[str, Iterator[Any]]],
+        epoch: int,
+        before: int,
+    ) -> Iterator[tuple[str, Any]]:
+        for number, turn in enumerate(turns.tolist(), start=1):
+            name, batches = iterators[turn]
             batch = next(batches)
-            self._given = epoch, number
+            self._given = epoch, before, turns, number
             yield name, batch
             del batch
 
@@ -186,10 +239,10 @@ class Interleaved:
 
 
 def _states(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the states of generators in a state, also where that is inside of a DataLoader's."""
+    """Yield the states in a state, also where that is inside of a DataLoader's."""
     if isinstance(value, Mapping):
         if "generators" in value:
-            yield value["generators"]
+            yield value
             return
         value = list(value.values())
     if isinstance(value, list):

@@ -52,38 +52,38 @@ class JaxBatches(Glanced):
     """
 
     def __init__(self, generator: Generator) -> None:
-        self.generator, self._spec = generator, generator.spec
+        self.source, self._spec = generator, generator.spec
         if not _has_64_bits():
             _check_fits_32_bits(generator)
             self._spec = _in_32_bits(generator)
 
     def __len__(self) -> int:
-        """Return the number of batches of one epoch on this rank."""
-        return len(self.generator)
+        """Return how many batches the next ``iter`` gives on this rank."""
+        return len(self.source)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return self.generator.iterate(to_jax, self.generator.begin(), spec=self._spec)
+        return self.source.iterate(to_jax, self.source.begin(), spec=self._spec)
 
     def set_epoch(self, epoch: int) -> None:
         """Make the next ``iter`` this epoch (0 is the first)."""
-        self.generator.set_epoch(epoch)
+        self.source.set_epoch(epoch)
 
     def ahead(self) -> Ahead:
         """Return what the next ``iter`` is about to give."""
-        return self.generator.ahead()
+        return self.source.ahead()
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self, n_batches: int | None = None) -> dict[str, Any]:
         """Return where the stream is; see `Generator.state_dict`."""
-        return self.generator.state_dict()
+        return self.source.state_dict(n_batches)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where a `state_dict` was taken; see `Generator.load_state_dict`."""
-        self.generator.load_state_dict(state)
+        self.source.load_state_dict(state)
 
     @property
     def categories(self) -> dict[str, list[Any]]:
         """Column -> the values behind its codes."""
-        return self.generator.categories
+        return self.source.categories
 
 
 def to_jax(batch: ArrayBatch) -> dict[str, Any]:

@@ -54,6 +54,7 @@ def make_generator(
     transform: Any,
     rank: int | None,
     world_size: int | None,
+    pad: bool,
 ) -> Generator:
     """Return a generator; see `dao.Store.generator` for the arguments."""
     size = _batch_size(batch_size, store.n_obs)
@@ -93,6 +94,7 @@ def make_generator(
         drop_last=bool(drop_last),
         transform=function,
         given_share=_share(rank, world_size),
+        pad=bool(pad),
         chosen={**chosen, **choices(sampler, found)},
     )
     _check_stream(generator, size)

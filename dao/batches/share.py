@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-__all__ = ["Share", "found_share"]
+from dao.errors import ArgumentError
+
+__all__ = ["Share", "found_share", "share_in_worker", "worker_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +27,19 @@ class Share:
     worker: int = 0
     n_workers: int = 1
 
-    def interval(self, n_units: int, batch: int, *, drop_last: bool) -> tuple[int, int]:
+    @property
+    def of_rank(self) -> Share:
+        """The share of all workers of this rank together."""
+        return replace(self, worker=0, n_workers=1)
+
+    def interval(
+        self, n_units: int, batch: int, *, drop_last: bool, pad: bool = True
+    ) -> tuple[int, int]:
         """Return the first unit of the stream to visit and the one to stop before.
 
         With ``drop_last`` ranks leave out what does not divide; else the last ranks go on
-        beyond the end, where the stream begins again, so that all have as many batches.
+        beyond the end, where the stream begins again, so that all have as many batches. Without
+        ``pad`` they stop at the end instead, and the first ranks may have one unit more.
 
         Parameters
         ----------
@@ -37,16 +47,27 @@ class Share:
             Length of the stream: rows, or batches where the sampler says what they are.
         batch
             Units in a batch.
+        drop_last
+            Whether ranks leave out what does not divide.
+        pad
+            Whether ranks that lack units repeat some.
         """
-        if drop_last:
-            per_rank = n_units // self.world_size // batch * batch
-        else:
-            per_rank = -(-n_units // self.world_size)
-        n_batches = -(-per_rank // batch)
+        base, length = self._of_rank(n_units, batch, drop_last=drop_last, pad=pad)
+        n_batches = -(-length // batch)
         first = n_batches * self.worker // self.n_workers * batch
         stop = n_batches * (self.worker + 1) // self.n_workers * batch
-        base = self.rank * per_rank
-        return base + min(first, per_rank), base + min(stop, per_rank)
+        return base + min(first, length), base + min(stop, length)
+
+    def _of_rank(self, n_units: int, batch: int, *, drop_last: bool, pad: bool) -> tuple[int, int]:
+        """Return where the units of the rank begin, and how many there are."""
+        if drop_last:
+            length = n_units // self.world_size // batch * batch
+            return self.rank * length, length
+        if pad:
+            length = -(-n_units // self.world_size)
+            return self.rank * length, length
+        each, more = divmod(n_units, self.world_size)
+        return self.rank * each + min(self.rank, more), each + (self.rank < more)
 
 
 def found_share() -> Share:
@@ -56,6 +77,49 @@ def found_share() -> Share:
     cluster of the strategy in whose scope this is called.
     """
     return _of_torch() or _of_tensorflow() or Share()
+
+
+def worker_of() -> tuple[int, int, int] | None:
+    """Return number, team size and seed of the DataLoader worker that this process is, or None.
+
+    The seed is that of the team: the same in all workers of one DataLoader.
+    """
+    # Where torch has not been imported there is no DataLoader.
+    data = sys.modules.get("torch.utils.data")
+    info = None if data is None else data.get_worker_info()
+    return None if info is None else (info.id, info.num_workers, info.seed - info.id)
+
+
+def share_in_worker(share: Share, *, made_here: bool = False) -> Share:
+    """Return what a DataLoader worker reads of the share of its rank; elsewhere all of it.
+
+    Parameters
+    ----------
+    share
+        Of the rank.
+    made_here
+        Whether somebody has given it in this worker: they may have divided by workers themselves.
+
+    Raises
+    ------
+    dao.errors.ArgumentError
+        If it cannot be known whether they have.
+    """
+    worker = worker_of()
+    if worker is None:
+        return share
+    number, n_workers, _ = worker
+    if made_here and share.world_size % n_workers == 0:
+        if share.rank % n_workers == number:
+            return share
+        msg = (
+            f"rank={share.rank}, world_size={share.world_size} were given in DataLoader worker "
+            f"{number} of {n_workers}, where dao cannot know whether they are those of the worker. "
+            "Leave them out there, or make the generator before the workers start: it gives each "
+            "worker its part."
+        )
+        raise ArgumentError(msg)
+    return replace(share, worker=number, n_workers=n_workers)
 
 
 def _of_torch() -> Share | None:

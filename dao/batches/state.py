@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 __all__ = ["course_of", "fingerprint", "of_worker", "state_of"]
 
-_VERSION = 2
+# 3 is of workers that take turns, of which version 2 did not know.
+_VERSION, _OF_TURNS = 2, 3
 _MARK = "dao_state"
 
 
 def state_of(course: Course, stream: Mapping[str, Any]) -> dict[str, Any]:
     """Return a course as the state of a stream with this `fingerprint`."""
-    return {_MARK: _VERSION, **course.to_json(), "stream": dict(stream)}
+    found = course.to_json()
+    version = _OF_TURNS if "by_turns" in found else _VERSION
+    return {_MARK: version, **found, "stream": dict(stream)}
 
 
 def of_worker(state: Mapping[str, Any], worker: int) -> dict[str, Any]:
@@ -51,8 +54,10 @@ def course_of(state: Mapping[str, Any], own: Mapping[str, Any]) -> Course:
         raise ArgumentError(msg)
     for one in found:
         other = one.get("stream", {})
-        named = {"version": (one[_MARK], _VERSION)} if one[_MARK] != _VERSION else {}
-        pairs = {**{k: (other.get(k), v) for k, v in own.items()}, **named}
+        is_known = one[_MARK] in {_VERSION, _OF_TURNS}
+        named = {} if is_known else {"version": (one[_MARK], _VERSION)}
+        keys = {**own, **other}
+        pairs = {**{k: (other.get(k), own.get(k)) for k in keys}, **named}
         shown = [f"{k} {a!r} instead of {b!r}" for k, (a, b) in pairs.items() if a != b]
         if shown:
             msg = f"This state belongs to another stream: {', '.join(shown)}."
@@ -73,6 +78,7 @@ def fingerprint(generator: Generator) -> dict[str, Any]:
         "seed": generator.seed,
         "batch_size": generator.batch_size,
         "drop_last": generator.drop_last,
+        **({} if generator.pad else {"pad": False}),
     }
 
 

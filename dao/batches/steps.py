@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dao.batches.functions import Functions, whole_batch
 from dao.batches.median import with_median
 from dao.errors import ArgumentError, near_matches
 from dao.transforms import Log1p, NormalizeTotal, Step
@@ -24,10 +24,8 @@ _NAMED: dict[str, Callable[[], Step]] = {"log1p": Log1p, "normalize_total": Norm
 Steps = list[tuple[Step, "Column | None"]]
 
 
-def split_transform(
-    transform: Any, store: Store, X: MatrixSpec
-) -> tuple[Steps, Callable[[Any], Any] | None]:
-    """Return the built-in steps, and a function for what comes after them.
+def split_transform(transform: Any, store: Store, X: MatrixSpec) -> tuple[Steps, Functions | None]:
+    """Return the built-in steps, and the functions that come after them.
 
     Parameters
     ----------
@@ -70,7 +68,7 @@ def split_transform(
         if isinstance(step, NormalizeTotal) and step.target_sum is None:
             step = with_median(step, store, X, steps)
         steps.append((step, column))
-    return steps, _composed(functions)
+    return steps, Functions.of(functions)
 
 
 def _step(one: Any) -> Step | None:
@@ -92,7 +90,7 @@ def _step(one: Any) -> Step | None:
         )
         raise ArgumentError(msg)
     if isinstance(one, np.ufunc):
-        raise ArgumentError(_whole_batch(one, one.__name__))
+        raise ArgumentError(whole_batch(one, one.__name__))
     return None
 
 
@@ -102,43 +100,3 @@ def _numbers(store: Store, name: str) -> Column:
         msg = f"obs column {name!r} holds no numbers."
         raise ArgumentError(msg)
     return column
-
-
-def _composed(functions: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any] | None:
-    return partial(_one_after_another, functions) if functions else None
-
-
-def _one_after_another(functions: Sequence[Callable[[Any], Any]], batch: Any) -> Any:
-    for function in functions:
-        result = _called(function, batch)
-        if result is None:
-            msg = (
-                f"transform={function!r} returned None: a function gets a batch and must return "
-                "one. Add `return batch`."
-            )
-            raise ArgumentError(msg)
-        batch = result
-    return batch
-
-
-def _called(function: Callable[[Any], Any], batch: Any) -> Any:
-    try:
-        return function(batch)
-    except (TypeError, AttributeError, ValueError) as error:
-        if not isinstance(batch, dict):
-            raise
-        msg = _whole_batch(function, getattr(function, "__name__", "function"))
-        if hasattr(function, "__code__"):
-            error.add_note(msg)  # a function of the user, whose own error it may be
-            raise
-        msg = f"{msg} It answered: {error}"
-        raise ArgumentError(msg) from error
-
-
-def _whole_batch(function: object, name: str) -> str:
-    called = name if name.isidentifier() else "f"
-    example = "'log1p'" if name == "log1p" else f"lambda b: {{**b, 'X': {called}(b['X'])}}"
-    return (
-        f"transform={function!r} receives the whole batch, a dict with 'X', 'obs', 'layers', "
-        f"'obsm' and 'index', and not X alone: pass for example {example}."
-    )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -54,6 +54,10 @@ class Stream:
         Rows in a batch, where all have the same number; else None.
     own_ends
         int64: where each batch ends in this stream, where they are of different sizes.
+    n_repeated
+        How many rows at the end are there a second time, so that all ranks have as many.
+    may_repeat
+        Whether there may be such rows in any rank, so that batches name them.
     """
 
     plan: EpochPlan
@@ -62,18 +66,72 @@ class Stream:
     stretches: Stretches
     size: int | None
     own_ends: NDArray[np.int64] | None = None
+    n_repeated: int = 0
+    may_repeat: bool = False
 
     @classmethod
     def of(
-        cls, plan: EpochPlan, course: Course, worker: int, units: Stretches, size: int | None
+        cls,
+        plan: EpochPlan,
+        course: Course,
+        worker: int,
+        units: Stretches,
+        size: int | None,
+        *,
+        numbers: NDArray[np.int64] | None = None,
+        n_repeated: int = 0,
+        may_repeat: bool = False,
     ) -> Stream:
-        """Return the stream of these units of an epoch (see `whole_stream`)."""
-        if plan.batches is None:
-            return cls(plan, course, worker, units, size)
-        lengths = [np.diff(plan.batches[a : b + 1]) for a, b in units]
-        ends = np.cumsum(np.concatenate([np.empty(0, np.int64), *lengths]))
-        rows = tuple((int(plan.batches[a]), int(plan.batches[b])) for a, b in units)
-        return cls(plan, course, worker, rows, None, ends)
+        """Return the stream of these units of an epoch (see `whole_stream`).
+
+        Parameters
+        ----------
+        plan, course, worker, size, may_repeat
+            As of the stream.
+        units
+            What to visit.
+        numbers
+            Which batches of the units to visit, ascending; None for all.
+        n_repeated
+            How many units at the end are there a second time.
+        """
+        if plan.batches is not None:
+            return cls._of_batches(plan, course, worker, units, numbers, n_repeated, may=may_repeat)
+        n_new, n = total(units) - n_repeated, total(units)
+        if numbers is None:
+            return cls(plan, course, worker, units, size, None, n_repeated, may_repeat)
+        starts = numbers * (size or 1)
+        stops = np.minimum(starts + (size or 1), n)
+        repeated = int(np.maximum(0, stops - np.maximum(starts, n_new)).sum())
+        rows = _chosen(units, starts, stops)
+        return cls(plan, course, worker, rows, size, None, repeated, may_repeat)
+
+    @classmethod
+    def _of_batches(
+        cls,
+        plan: EpochPlan,
+        course: Course,
+        worker: int,
+        units: Stretches,
+        numbers: NDArray[np.int64] | None,
+        n_repeated: int,
+        *,
+        may: bool,
+    ) -> Stream:
+        bounds = cast("NDArray[np.int64]", plan.batches)
+        parts = [np.empty(0, np.int64), *(np.arange(a, b) for a, b in units)]
+        batch = np.concatenate(parts)
+        is_repeated = np.arange(len(batch)) >= len(batch) - n_repeated
+        if numbers is not None:
+            batch, is_repeated = batch[numbers], is_repeated[numbers]
+        lengths = bounds[batch + 1] - bounds[batch]
+        # Batches that follow each other are one stretch.
+        begins = np.flatnonzero(np.diff(batch, prepend=-2) != 1)
+        lasts = np.append(begins[1:], len(batch)) - 1 if len(batch) else begins
+        first, last = bounds[batch[begins]].tolist(), bounds[batch[lasts] + 1].tolist()
+        rows = tuple(zip(first, last, strict=True))
+        repeated = int(lengths[is_repeated].sum())
+        return cls(plan, course, worker, rows, None, np.cumsum(lengths), repeated, may)
 
     @cached_property
     def n_rows(self) -> int:
@@ -92,6 +150,15 @@ class Stream:
         """Whether all batches are known to have the same number of cells."""
         return self.size is not None and self.n_rows % self.size == 0
 
+    @property
+    def shortest(self) -> int:
+        """Cells of the smallest batch; 0 if there is none."""
+        if self.own_ends is not None:
+            return int(np.diff(self.own_ends, prepend=0).min(initial=self.n_rows))
+        if self.size is None or self.n_rows < self.size:
+            return self.n_rows
+        return self.n_rows % self.size or self.size
+
     def ends(self, start: int, stop: int) -> NDArray[np.int64]:
         """Return where batches end among the rows after ``start`` and up to ``stop``."""
         if self.own_ends is not None:
@@ -103,14 +170,68 @@ class Stream:
         return np.append(ends, stop) if stop == self.n_rows and stop % size else ends
 
     def rows(self) -> Iterator[NDArray[np.int64]]:
-        """Yield the rows, at most a window at a time."""
+        """Yield the rows, at most a window at a time, and short stretches together."""
+        plan = _remembered(self.plan)
+        most = int(np.diff(self.plan.boundaries).max(initial=1))
+        waiting: list[NDArray[np.int64]] = []
+        n_waiting = 0
         for start, stop in self.stretches:
-            yield from self.plan.rows(start, stop)
+            for part in plan.rows(start, stop):
+                if waiting and n_waiting + len(part) > most:
+                    yield _joined(waiting)
+                    waiting, n_waiting = [], 0
+                waiting.append(part)
+                n_waiting += len(part)
+        if waiting:
+            yield _joined(waiting)
+
+    def place(self, row: int) -> int:
+        """Return where a row of this stream comes in the epoch, of all ranks and workers.
+
+        A row that comes a second time is behind the end.
+        """
+        at = int(np.searchsorted(self._ends_of_stretches, row, side="right"))
+        stop = self.stretches[at][1]
+        place = int(stop - (self._ends_of_stretches[at] - row))
+        return place + (self.plan.n_rows if row >= self.n_rows - self.n_repeated else 0)
+
+    @cached_property
+    def _ends_of_stretches(self) -> NDArray[np.int64]:
+        lengths = [stop - start for start, stop in self.stretches]
+        return np.cumsum(np.array(lengths, np.int64))
 
     def course_after(self, n_batches: int) -> Course:
         """Return the course after so many batches of this stream."""
         return self.course.after(self.worker, n_batches)
 
-    def extras(self, n_rows: int) -> Mapping[str, NDArray[Any]]:
-        """Return what a batch of so many rows carries besides."""
-        return self.plan.extras(n_rows) if self.plan.extras else {}
+    def extras(self, start: int, n_rows: int) -> Mapping[str, NDArray[Any]]:
+        """Return what a batch of so many rows, the first of them ``start``, carries besides."""
+        extras = dict(self.plan.extras(n_rows)) if self.plan.extras else {}
+        if self.may_repeat:
+            rows = np.arange(start, start + n_rows)
+            extras["is_padding"] = rows >= self.n_rows - self.n_repeated
+        return extras
+
+
+def _remembered(plan: EpochPlan) -> EpochPlan:
+    """Return a plan that remembers its last window."""
+    return replace(plan, window=lru_cache(1)(plan.window))
+
+
+def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _chosen(stretches: Stretches, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> Stretches:
+    """Return ranges of the units of stretches, which are in order and do not overlap."""
+    found: list[tuple[int, int]] = []
+    base = 0
+    for a, b in stretches:
+        end = base + b - a
+        low = int(np.searchsorted(stops, base, side="right"))
+        high = int(np.searchsorted(starts, end, side="left"))
+        first = np.maximum(starts[low:high], base) + (a - base)
+        last = np.minimum(stops[low:high], end) + (a - base)
+        found += zip(first.tolist(), last.tolist(), strict=True)
+        base = end
+    return tuple(found)

@@ -47,7 +47,7 @@ def tensorflow_dataset(generator: Generator, *, ragged: bool = False) -> tf.data
     course = generator.upcoming()
     stream = generator.stream(course)
     convert = partial(to_tensorflow, ragged=ragged)
-    rest = course if any(course.done) else None
+    rest = course if course.is_begun else None
 
     def batches() -> Iterator[dict[str, Any]]:
         yield from generator.iterate(convert, _begin(generator, rest))
@@ -63,7 +63,7 @@ def _begin(generator: Generator, rest: Course | None) -> Course:
     course = generator.upcoming()
     if rest is not None and course != rest:
         return rest
-    if rest is None and any(course.done):
+    if rest is None and course.is_begun:
         msg = "A state was loaded after this dataset was made: make another, by tensorflow()."
         raise ArgumentError(msg)
     return generator.begin()

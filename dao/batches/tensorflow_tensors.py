@@ -40,7 +40,7 @@ def signature(generator: Generator, stream: Stream, *, ragged: bool) -> dict[str
     n_rows = generator.batch_size if stream.full_batches_only else None
     matrices = {name: _matrix(how, n_rows, ragged=ragged) for name, how in spec.matrices.items()}
     obs = {n: _rows(n_rows, (), numeric_dtype(n, c)) for n, c in spec.obs.items()}
-    extras = {n: _rows(None, a.shape[1:], a.dtype) for n, a in stream.extras(2).items()}
+    extras = {n: _rows(None, a.shape[1:], a.dtype) for n, a in stream.extras(0, 2).items()}
     if spec.measured is not None:
         extras["measured"] = tf.TensorSpec((n_rows, spec.measured.n_vars), tf.bool)
     index = _rows(n_rows, (), np.dtype(np.int64))

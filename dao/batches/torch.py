@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dao.backend import missing_extra
-from dao.batches.ahead import look_ahead
+from dao.batches.dispatch import asked_by_dispatcher, asked_by_preparation
 from dao.batches.glance import Glanced
 from dao.batches.numeric import numeric_obs
 from dao.batches.share import Share
-from dao.batches.state import of_worker
 from dao.errors import ArgumentError, DaoError
 
 try:
@@ -30,6 +29,8 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from numpy.typing import NDArray
+
     from dao.batches.ahead import Ahead
     from dao.batches.batch import ArrayBatch
     from dao.batches.generator import Generator
@@ -37,81 +38,79 @@ if TYPE_CHECKING:
 
 __all__ = ["TorchBatches", "silence_warnings", "to_torch"]
 
-_MOST_WORKERS = 1024
-
 
 class TorchBatches(Glanced, IterableDataset[Any]):
     """An iterable dataset whose items are whole batches.
 
     Use it as it is, or inside ``DataLoader(dataset, batch_size=None, num_workers=k)``: each
-    worker reads its own part of the epoch, every row exactly once. A DataLoader with a batch size
+    worker reads its own part of the epoch, every row exactly once; with ``sampler="sequential"``
+    they take turns, so that batches come in store order. A DataLoader with a batch size
     would stack whole batches, and is refused. X is dense or
     ``torch.sparse_csr``; obs a dict of tensors (categoricals as int64 codes, missing -1).
 
     Parameters
     ----------
     generator
-        What is streamed.
+        What is streamed; the attribute ``source``.
     device
         Where the tensors go, for example ``"cuda"``; not inside DataLoader workers.
     """
 
     def __init__(self, generator: Generator, device: Any = None) -> None:
-        self.generator = generator
+        self.source = generator
         self._device = parse_device(device)
         silence_warnings()  # here too: tensors of workers are put together in this process
-        # Workers may be new processes for each epoch, or live on, so what they must agree on
-        # lies in memory that all of them share: first the epoch that `set_epoch` asked for,
-        # then how many each worker has begun since, each in a place of its own.
-        self._shared = torch.zeros(1 + _MOST_WORKERS, dtype=torch.int64)
-        self._shared.share_memory_()  # type: ignore[no-untyped-call]  # torch does not type it
 
     def __len__(self) -> int:
-        """Return the number of batches of one epoch, over all workers of this rank."""
-        return len(self.generator)
+        """Return how many batches the next ``iter`` gives, over all workers of this rank.
+
+        After `load_state_dict` these are the ones that are left of the epoch.
+        """
+        if asked_by_dispatcher():
+            source = self.source
+            return source.stream(source.upcoming(), Share()).n_batches
+        return len(self.source)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        silence_warnings()
         refuse_batching(sys._getframe(1))  # noqa: SLF001 - the only way to see who iterates
-        info = get_worker_info()
-        if info is None:
-            return self.generator.iterate(
-                self._convert(), self.generator.begin(), spec=self._spec()
-            )
-        if self._device is not None:
+        try:
+            return self.begin()
+        except DaoError as error:
+            if get_worker_info() is None:
+                raise
+            # A worker that lives on would end without a word if it could not begin.
+            return _raising(error)
+
+    def begin(self, numbers: NDArray[np.int64] | None = None) -> Iterator[dict[str, Any]]:
+        """Return the batches of the next epoch; in a DataLoader worker, its part.
+
+        Parameters
+        ----------
+        numbers
+            Which of the batches that are left to this rank; None for all, or those of the worker.
+        """
+        silence_warnings()
+        if self._device is not None and get_worker_info() is not None:
             msg = (
                 f"device={str(self._device)!r} cannot be used in DataLoader workers: leave it out "
                 "there, or leave out the workers (dao reads ahead in threads)."
             )
             raise ArgumentError(msg)
-        begun = self._shared[1 : 1 + info.num_workers].clone()
-        epoch, share = self._part_of(info)
-        if int(begun.min()) < int(begun[info.id]):
-            msg = (
-                "A DataLoader worker ended before it began its last epoch, so workers disagree "
-                "on which epoch is next. Call set_epoch(n) before going on."
-            )
-            raise DaoError(msg)
-        self._shared[1 + info.id] += 1
-        course = self.generator.course(epoch)
-        return self.generator.iterate(to_torch, course, share=share)
-
-    def _part_of(self, info: Any) -> tuple[int, Share]:
-        """Return the next epoch of a DataLoader worker, and its share of it."""
-        base = self.generator.share
-        epoch = int(self._shared[0]) + int(self._shared[1 + info.id])
-        return epoch, Share(base.rank, base.world_size, info.id, info.num_workers)
+        course = self.source.begin()
+        return self.source.iterate(self._convert(), course, spec=self._spec(), numbers=numbers)
 
     def ahead(self) -> Ahead:
         """Return what the next ``iter`` is about to give; in a DataLoader worker, its part."""
-        info = get_worker_info()
-        if info is None:
-            return self.generator.ahead()
-        return look_ahead(self.generator, *self._part_of(info))
+        return self.source.ahead()
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether DataLoader workers take turns, batch by batch."""
+        return self.source.takes_turns
 
     def _spec(self) -> BatchSpec:
         """Return what leaves the reader: with a device, sparse what is stored so."""
-        generator = self.generator
+        generator = self.source
         if self._device is None:
             return generator.spec
         stored = {name: generator.store.matrix_infos(name) for name in generator.spec.matrices}
@@ -121,23 +120,50 @@ class TorchBatches(Glanced, IterableDataset[Any]):
     def _convert(self) -> Callable[[ArrayBatch], dict[str, Any]]:
         if self._device is None:
             return to_torch
-        move = mover(self._device, self.generator.spec)
+        move = mover(self._device, self.source.spec)
         return lambda batch: move(to_torch(batch))
 
     def set_epoch(self, epoch: int) -> None:
         """Make the next ``iter`` this epoch, also in workers."""
-        self.generator.set_epoch(epoch)
-        self._shared.zero_()
-        self._shared[0] = epoch
+        is_dispatched = asked_by_dispatcher()
+        if is_dispatched and self._has_sparse:
+            msg = (
+                "accelerate cannot hand out sparse matrices to other processes: pass "
+                "x_format='dense', or iterate over the loader without accelerator.prepare(loader)."
+            )
+            raise ArgumentError(msg)
+        self.source.set_epoch(epoch, reads_all=is_dispatched)
 
-    def state_dict(self) -> dict[str, Any]:
+    @property
+    def generator(self) -> Any:
+        """Not here, but `source`: accelerate takes an attribute of this name for torch's."""
+        if asked_by_preparation():
+            msg = (
+                "accelerate cannot divide a stream of whole batches with dispatch_batches=False. "
+                "Leave that out, or iterate over the loader without accelerator.prepare(loader): "
+                "each process reads its own part."
+            )
+            raise ArgumentError(msg)
+        msg = "The generator of these batches is batches.source."
+        raise AttributeError(msg)
+
+    @property
+    def _has_sparse(self) -> bool:
+        return not all(how.dense for how in self.source.spec.matrices.values())
+
+    def state_dict(self, n_batches: int | None = None) -> dict[str, Any]:
         """Return where the stream is; in a DataLoader worker, where that worker is.
 
-        torchdata's ``StatefulDataLoader`` asks its workers for it.
+        torchdata's ``StatefulDataLoader`` asks its workers for it. See `dao.Generator.state_dict`
+        for what it counts, and for ``n_batches``.
+
+        Raises
+        ------
+        dao.errors.ArgumentError
+            If the iterator has not given so many batches, or DataLoader workers have given them and
+            ``n_batches`` is None.
         """
-        state = self.generator.state_dict()
-        info = get_worker_info()
-        return state if info is None else of_worker(state, info.id)
+        return self.source.state_dict(n_batches)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where a `state_dict` was taken.
@@ -152,18 +178,17 @@ class TorchBatches(Glanced, IterableDataset[Any]):
         dao.errors.ArgumentError
             If the state is of another stream; names what differs.
         """
-        self.generator.load_state_dict(state)
-        info = get_worker_info()
-        self._shared[0] = self.generator.epoch
-        if info is None:
-            self._shared[1:] = 0
-        else:
-            self._shared[1 + info.id] = 0
+        self.source.load_state_dict(state)
 
     @property
     def categories(self) -> dict[str, list[Any]]:
         """Column -> the values behind its codes."""
-        return self.generator.categories
+        return self.source.categories
+
+
+def _raising(error: DaoError) -> Iterator[Any]:
+    yield from ()
+    raise error
 
 
 @cache

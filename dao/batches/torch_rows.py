@@ -50,12 +50,12 @@ class TorchRows(Glanced, Dataset[dict[str, Any]]):
     _is_stream = False
 
     def __init__(self, generator: Generator) -> None:
-        self.generator = generator
+        self.source = generator
         silence_warnings()
 
     def __len__(self) -> int:
         """Return the number of cells."""
-        return self.generator.store.n_obs
+        return self.source.store.n_obs
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         """Return one cell: tensors without the dimension of the batch, sparse ones with it."""
@@ -77,7 +77,7 @@ class TorchRows(Glanced, Dataset[dict[str, Any]]):
             msg = f"There is no cell {outside[0]}: {n:,} are selected."
             raise IndexError(msg)
         silence_warnings()  # here too: workers are other processes
-        generator = self.generator
+        generator = self.source
         batch = to_torch(taken(generator.store, generator.spec, positions % max(1, n)))
         if generator.transform is not None:
             batch = generator.transform(batch)
@@ -91,7 +91,7 @@ class TorchRows(Glanced, Dataset[dict[str, Any]]):
     @property
     def categories(self) -> dict[str, list[Any]]:
         """Column -> the values behind its codes."""
-        return self.generator.categories
+        return self.source.categories
 
 
 class TakenRows(Sequence[Any]):

@@ -85,7 +85,7 @@ def _stream(store: Store) -> tuple[Callable[[], Iterator[Batch]], Stats]:
         for batch in batches:
             yield batch["X"], batch["obs"]["cell_type"]
 
-    return epoch, batches.generator.stats
+    return epoch, batches.source.stats
 
 
 def _train(

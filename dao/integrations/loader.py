@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import DataLoader
 
-from dao.batches.share import Share
+from dao.batches.course import Course
+from dao.batches.turns import course_after_turns
 from dao.errors import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from dao.batches.course import Course
-    from dao.batches.generator import Generator
     from dao.batches.torch import TorchBatches
 
 __all__ = ["StoreLoader"]
@@ -60,11 +59,11 @@ class StoreLoader:
         self._n_given = 0
 
     def __len__(self) -> int:
-        """Return the number of batches of one epoch on this rank."""
-        return len(self.batches)
+        """Return the number of batches of a whole epoch on this rank, as Trainers count them."""
+        return self.batches.source.stream(Course(self._epoch())).n_batches
 
     def __iter__(self) -> Iterator[Any]:
-        generator, epoch = self.batches.generator, self._epoch()
+        generator, epoch = self.batches.source, self._epoch()
         if not self._is_loaded or generator.epoch != epoch:
             self.batches.set_epoch(epoch)
         self._is_loaded = False
@@ -80,11 +79,11 @@ class StoreLoader:
 
         It is good for all ranks, and for any number of workers.
         """
-        state = self.batches.state_dict()
-        if not self.num_workers or self._begun is None:
-            return state
-        course = after_turns(self.batches.generator, self._begun, self.num_workers, self._n_given)
-        return {**state, **course.to_json()}
+        source = self.batches.source
+        if self._begun is None:
+            return source.state_of(source.course(source.epoch))
+        n_workers = max(1, self.num_workers)
+        return source.state_of(course_after_turns(source, self._begun, n_workers, self._n_given))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where a `state_dict` was taken.
@@ -98,38 +97,8 @@ class StoreLoader:
         self._is_loaded, self._begun = True, None
 
 
-def after_turns(generator: Generator, course: Course, n_workers: int, n_batches: int) -> Course:
-    """Return the course after the workers of a DataLoader have given out so many batches.
-
-    They take turns, in the order of their numbers; those that have no batch left are passed over.
-
-    Parameters
-    ----------
-    generator
-        What they stream.
-    course
-        How far the epoch had come before.
-    n_workers, n_batches
-        How many workers, and how many batches all of them have given.
-    """
-    own = generator.share
-    shares = [Share(own.rank, own.world_size, worker, n_workers) for worker in range(n_workers)]
-    streams = [generator.stream(course, share) for share in shares]
-    left = [stream.n_batches for stream in streams]
-    course = streams[0].course
-    turn = 0
-    for _ in range(min(n_batches, sum(left))):
-        while not left[turn % n_workers]:
-            turn += 1
-        left[turn % n_workers] -= 1
-        turn += 1
-    for worker, stream in enumerate(streams):
-        course = course.after(worker, stream.n_batches - left[worker])
-    return course
-
-
 def _check_world_size(course: Course, world_size: int) -> None:
-    if any(course.done) and course.world_size != world_size:
+    if course.is_begun and course.world_size != world_size:
         msg = (
             f"This checkpoint is from the middle of an epoch that {course.world_size} processes "
             f"began, and a Trainer of {world_size} would miscount the rest of its batches. Use as "

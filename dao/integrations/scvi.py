@@ -124,17 +124,18 @@ class ScviStore(LightningStore):
         Raises
         ------
         dao.errors.ArgumentError
-            If the last batch of an epoch would have one cell, which batch norm refuses.
+            If a batch of an epoch would have one cell, which batch norm refuses.
         """
-        world_size = 1 if self.trainer is None else self.trainer.world_size
-        batch_size = self.arguments["batch_size"]
-        if -(-self.n_train // world_size) % batch_size == 1 and not self.arguments["drop_last"]:
+        loader = super().train_dataloader()
+        shortest = loader.batches.source.shortest_batch()
+        if shortest == 1:
             msg = (
-                f"With batch_size={batch_size}, the last of {self.n_train:,} cells is a batch of "
-                "its own, and batch norm cannot train on that: give another, or drop_last=True."
+                f"With batch_size={self.arguments['batch_size']} and this sampler, "
+                f"{self.n_train:,} cells give a batch of one cell, and batch norm cannot train on "
+                "that. Pass another batch_size, or drop_last=True."
             )
             raise ArgumentError(msg)
-        return super().train_dataloader()
+        return loader
 
     def inference_dataloader(self, cells: Store, batch_size: int = 1024) -> StoreLoader:
         """Return a loader of any cells, in store order, for the methods of a trained model.

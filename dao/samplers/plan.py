@@ -34,6 +34,10 @@ class EpochPlan:
         rows come together. None: wherever ``batch_size`` rows are full.
     extras
         ``extras(n)`` returns what a batch of n rows carries besides: name -> array.
+    by_turns
+        Whether DataLoader workers take turns, batch by batch, so that batches come in the order of
+        the stream. That is for streams in which neighbours lie together in the store; others are
+        read faster if each worker has a part of its own.
 
     Examples
     --------
@@ -46,6 +50,7 @@ class EpochPlan:
     window: Callable[[int], NDArray[np.int64]]
     batches: NDArray[np.int64] | None = None
     extras: Callable[[int], Mapping[str, NDArray[Any]]] | None = None
+    by_turns: bool = False
 
     @property
     def n_rows(self) -> int:

@@ -11,6 +11,8 @@ from dao.samplers.blocks import check_lengths
 from dao.samplers.plan import EpochPlan, even_windows
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from dao.samplers.rows import Rows
 
 __all__ = ["Sequential"]
@@ -20,7 +22,8 @@ __all__ = ["Sequential"]
 class Sequential:
     """Visit rows in the order of the store: dataset after dataset, each from its first row.
 
-    Guarantees: every row once per epoch; the same order in every epoch.
+    Guarantees: every row once per epoch; the same order in every epoch, also with DataLoader
+    workers, which take turns.
 
     Parameters
     ----------
@@ -41,4 +44,8 @@ class Sequential:
     def plan(self, rows: Rows, *, seed: int, epoch: int) -> EpochPlan:
         """Return the row stream; seed and epoch do not matter."""
         boundaries = even_windows(rows.n, self.window)
-        return EpochPlan(boundaries, lambda i: np.arange(boundaries[i], boundaries[i + 1]))
+
+        def window(i: int) -> NDArray[np.int64]:
+            return np.arange(boundaries[i], boundaries[i + 1])
+
+        return EpochPlan(boundaries, window, by_turns=True)
