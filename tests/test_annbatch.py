@@ -104,15 +104,17 @@ def test_a_collection_of_annbatch_itself(
 def test_the_loader_of_annbatch_reads_a_store(
     write: Callable[..., dao.Store], make_study: Callable[..., ad.AnnData]
 ) -> None:
-    """Every cell once, with its counts and labels."""
+    """Every cell once, with its counts and labels, also after an append that brought genes."""
     annbatch = pytest.importorskip("annbatch")
-    store = write({"a": make_study(1, 300), "b": make_study(2, 200)})
+    write({"a": make_study(1, 300)})
+    wider = make_study(2, 200, genes=[f"G{i}" for i in range(45)], n_vars=45)
+    store = write({"b": wider}, mode="append").compact(progress=False)
     loader = annbatch.Loader(
         batch_size=50, chunk_size=10, preload_nchunks=10, shuffle=True, return_index=True
     )
-    for name in store.datasets:
-        element = zarr.open_group(f"{store.path}/datasets/{name}", mode="r")["X"]
-        obs = store.subset(dataset=name).obs[["cell_type"]]
+    for dataset in store.manifest.datasets:
+        element = zarr.open_group(f"{store.path}/{dataset.path}", mode="r")["X"]
+        obs = store.subset(dataset=dataset.id).obs[["cell_type"]]
         loader = loader.add_dataset(ad.io.sparse_dataset(element), obs=obs)
     expected = store.to_anndata()
     seen: list[Any] = []
