@@ -12,7 +12,6 @@ import doctest
 import gzip
 import os
 import re
-import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -162,7 +161,8 @@ def for_backends(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def for_cli(request: pytest.FixtureRequest) -> dict[str, Any]:
-    files("scp1884.h5ad", "blood.h5ad", "studies/gut.h5ad", "studies/lung.h5ad")
+    files("scp1884.h5ad", "blood.h5ad", "gut.h5ad", "lung.h5ad")
+    files("studies/gut.h5ad", "studies/lung.h5ad")
     gut = study(2, "gut")
     del gut.obs["Celltype"]
     gut.write_h5ad("studies/gut.h5ad")
@@ -256,18 +256,19 @@ def run_shell(block: Block) -> None:
     lines = commands(block)
     shown = [line for line in lines if not line.startswith("$ ")]
     asked = [line[2:] for line in lines if line.startswith("$ ")]
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for line in asked or lines:
         done = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", f"dao() {{ {DAO} \"$@\"; }}; {line}"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            ["bash", "-o", "pipefail", "-c", line],
+            env={**os.environ, "PATH": programs},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if asked:
             assert (done.stdout + done.stderr).splitlines() == shown
         else:
             assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
-
-
-DAO = f"{shlex.quote(sys.executable)} -c 'from dao.cli import main; main()'"
 
 
 @pytest.mark.filterwarnings("default")

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import pandas as pd
 
-from dao.errors import DaoError, SourceError, UnknownColumnError, near_matches
+from dao.errors import DaoError, SourceError
 from dao.samplers.rng import permutation
 from dao.write.align import SourceFeatures, source_features
 from dao.write.conform import conform_obs
 from dao.write.join import join_categories
+from dao.write.kept import check_kept, not_kept
 from dao.write.left_out import left_out
 from dao.write.matching_rows import matching_rows
 from dao.write.obs import ObsTable, encode_obs
@@ -150,6 +151,7 @@ def inspect_opened(
 
 def read_obs(source: Source, obs: pd.DataFrame, job: Job) -> pd.DataFrame:
     """Return the obs of a source as it will be stored, in source order."""
+    check_kept(source, job)
     obs = prepare_obs(source, obs, job.obs_columns)
     obs = conform_obs(obs, job.obs_schema, source.label)
     return join_categories(obs, job.categories, source.label)
@@ -172,8 +174,7 @@ def row_order(source: Source, opened: OpenSource, obs: pd.DataFrame, job: Job) -
         rows = rows[permutation(len(rows), job.seed, str(source.id))]
     for column in reversed(job.cluster_by):
         if column not in obs.columns:
-            msg = f"cluster_by: obs of {source.label} has no column {column!r}."
-            raise UnknownColumnError(msg + near_matches(column, obs.columns))
+            raise not_kept(column, source, job, list(obs.columns))
         codes, _ = pd.factorize(obs[column], sort=True)
         rows = rows[np.argsort(codes[rows], kind="stable")]
     return rows
