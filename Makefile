@@ -4,13 +4,15 @@
 PYTHON ?= python3
 PYTHON313 := $(shell .ci/find-python 3.13)
 BIN := .venv/bin
+# How long `make fuzz` runs.
+MINUTES ?= 30
 # The emulator of Azure's storage is a program for node; without npm its test is skipped.
 AZURITE := $(if $(shell command -v npm),.azurite/.done)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: help demo test lint unit docs dist core no-core bench bench-scale bench-memory bench-cliffs
-.PHONY: soak clean
+.PHONY: fuzz fuzz-core soak clean
 
 help:
 	@echo "make demo   write a store from single-cell studies and train on a part of it"
@@ -25,6 +27,8 @@ help:
 	@echo "make bench-scale  how cost grows with the number of cells, into docs/benchmarks/"
 	@echo "make bench-memory  the peak memory of writing beside what it may hold; minutes"
 	@echo "make bench-cliffs  inputs that once took minutes, each with a bound; a minute or two"
+	@echo "make fuzz   half an hour of random stores, operations and arguments, held against pandas,"
+	@echo "            scipy and anndata; make fuzz MINUTES=5; make fuzz-core on Python 3.13"
 	@echo "make soak   half an hour of epochs that end in all ways; memory, threads and files stay;"
 	@echo "            and a minute of eight readers beside a writer"
 	@echo "make clean  remove everything that was made here"
@@ -65,6 +69,12 @@ bench-memory: .venv/.dev
 
 bench-cliffs: .venv/.dev
 	$(BIN)/python tests/benchmarks/cliffs.py $(ARGS)
+
+fuzz: .venv/.dev
+	$(BIN)/python tests/fuzz --minutes $(MINUTES) $(ARGS)
+
+fuzz-core: .venv313/.core
+	.venv313/bin/python tests/fuzz --minutes $(MINUTES) $(ARGS)
 
 soak: .venv/.dev
 	DAO_SOAK_MINUTES=30 $(BIN)/pytest -n 3 tests/test_buffers.py tests/test_readers_and_writer.py \
