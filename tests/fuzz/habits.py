@@ -387,7 +387,7 @@ def _problem(
     except BaseException as error:  # noqa: BLE001 - a panic of Rust is not an Exception
         lines = [f for f in traceback.extract_tb(error.__traceback__) if "/dao/" in f.filename]
         where = f"{lines[-1].filename}:{lines[-1].lineno}" if lines else ""
-        if any(left_out(f"{name}({k})") for k in changed):
+        if left_out("habits") or any(left_out(f"{name}({k})") for k in changed):
             return None
         return f"{name} {where}", f"{shown}: {type(error).__name__}: {error} {where}"
     return None

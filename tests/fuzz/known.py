@@ -16,6 +16,7 @@ KNOWN: dict[str, str] = {
     "nullable ints": "nullable integers with a gap beside floats cannot be read back",
     "nothing": "a column of NaN or None alone does not agree with categories and texts",
     "remove": "obs cannot be read after the last dataset with a categorical column was removed",
+    "habits": "arguments of other types end in Python's own errors in many places",
     "large X": "int64 beside uint64 or float64 loses digits in to_anndata and streams",
 }
 
