@@ -10,7 +10,6 @@ KNOWN: dict[str, str] = {
     "times": "times and durations beside a study without the column become integers",
     "orders": "ordered categories get an order that no study states",
     "codes": "text that is appended to a categorical column turns it into text",
-    "obsm": "tables of obsm are stacked by position, not by the names of their columns",
     "empty categories": "a categorical column without categories counts as one of text",
     "large obs": "integers above 2**53 beside fractions, or beside a column of NaN, lose digits",
     "nullable ints": "nullable integers with a gap beside floats cannot be read back",
