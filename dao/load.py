@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dao.arguments import mapping, names, text
 from dao.auto_backend import auto_backend, several
 from dao.backend import SourcesBackend, find_backend
 from dao.errors import ArgumentError, UnknownColumnError, near_matches
@@ -77,10 +78,13 @@ def load_store(
     sources = several(path)
     where = _location(path) if sources is None else "several files"
     given = where if sources is None else sources
+    text("backend", backend, "local")
     name, reason = auto_backend(given) if backend == "auto" else (backend, "as asked for")
     decoder = find_backend(name)
+    if storage_options is not None:
+        storage_options = mapping("storage_options", storage_options, "{'region': 'eu-central-1'}")
     if storage_options:
-        backend_options["storage_options"] = dict(storage_options)
+        backend_options["storage_options"] = storage_options
     _check_place(where, name, storage_options)
     budget = parse_bytes(memory)
     if sources is None:
@@ -89,7 +93,7 @@ def load_store(
         opened = _open_sources(decoder, name, sources, budget, backend_options)
     manifest = opened.manifest()
     known = {*manifest.obs_columns, *VIRTUAL_COLUMNS}
-    columns = [columns] if isinstance(columns, str) else columns
+    columns = None if columns is None else names("columns", columns)
     for column in columns or ():
         if column not in known:
             msg = f"columns: there is no obs column {column!r}.{near_matches(column, known)}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dao.arguments import names
 from dao.backend import find_backend
 
 if TYPE_CHECKING:
@@ -23,10 +24,10 @@ def to_memory(
     store: Store, layers: Sequence[str] | None = None, obsm: Sequence[str] | None = None
 ) -> Store:
     """Return the store with its selection in memory; see `dao.Store.to_memory`."""
-    layers = [layers] if isinstance(layers, str) else layers
-    obsm = [obsm] if isinstance(obsm, str) else obsm
-    for kind, names in (("layers", layers), ("obsm", obsm)):
-        for name in names or ():
+    layers = None if layers is None else names("layers", layers)
+    obsm = None if obsm is None else names("obsm", obsm)
+    for kind, listed in (("layers", layers), ("obsm", obsm)):
+        for name in listed or ():
             store.matrix_infos(f"{kind}/{name}")
     backend: Any = find_backend("memory")
     datasets = store.manifest.datasets

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
 
+from dao.arguments import names, shown
 from dao.choose.absent import absent
 from dao.choose.algebra import combined, others
 from dao.choose.both import chosen
@@ -334,11 +335,7 @@ class Store(View):
         if (n is None) == (frac is None):
             msg = "Pass how many cells to draw: n=1000, or frac=0.1 of them."
             raise ArgumentError(msg)
-        if by is not None and not isinstance(by, str | list | tuple):
-            msg = f"by={by!r}: pass the name of an obs column, or a list of names."
-            raise ArgumentError(msg)
-        names = [by] if isinstance(by, str) else list(by or ())
-        groups = [self.obs_column(name) for name in names]
+        groups = [self.obs_column(name) for name in ([] if by is None else names("by", by))]
         size = n if frac is None else float(frac)
         return self._select(self.selection.take(draw(size, self.n_obs, groups, seed)))
 
@@ -1215,6 +1212,11 @@ class Store(View):
     def keep(self, mask: NDArray[np.bool_]) -> Store:
         """Return the selected cells that are true in a mask over them, in their order.
 
+        Raises
+        ------
+        dao.errors.ArgumentError
+            If the mask is not booleans, one for each selected cell.
+
         Examples
         --------
         >>> store.keep((store.obs["n_counts"] > 150).to_numpy()).n_obs == (
@@ -1222,7 +1224,11 @@ class Store(View):
         ... ).sum()
         np.True_
         """
-        selection = self.selection
+        selection, asked = self.selection, mask_of(mask, self.selection, self._obs)
+        if asked is None:
+            msg = f"mask={shown(mask)}: pass booleans, one for each selected cell."
+            raise ArgumentError(msg)
+        mask = asked
         if selection.order is None:
             return self._select(selection.only(mask))
         return self._select(selection.take(np.flatnonzero(mask)))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dao.arguments import choice, flag, names, shown
 from dao.batches.automatic import choices, settled
 from dao.batches.columns import ColumnMap
 from dao.batches.dtypes import parse_dtype
@@ -34,6 +35,7 @@ _SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "sequential": Sequential,
     "random": Random,
 }
+_LARGEST_BATCH = 2**31
 
 
 def make_generator(
@@ -61,9 +63,9 @@ def make_generator(
     if not _is_whole(seed) or seed < 0:
         msg = f"seed={seed!r}: give a whole number of at least 0."
         raise ArgumentError(msg)
-    if x_format not in {"csr", "dense"}:
-        msg = f"x_format={x_format!r}: pass 'csr' (sparse) or 'dense' (an array)."
-        raise ArgumentError(msg)
+    choice("x_format", x_format, ("csr", "dense"))
+    choice("missing", missing, ("error", "zero"))
+    measured, drop_last = flag("measured", measured), flag("drop_last", drop_last)
     if not store.n_obs:
         warn(
             f"No cell is selected (of {store.manifest.n_obs:,} in the store), so there are no "
@@ -74,15 +76,15 @@ def make_generator(
     columns = ColumnMap(store.feature_positions().astype(np.int32))
     matrices = {
         name: _spec(store, name, columns, dtype, dense=x_format == "dense")
-        for name in ("X", *(f"layers/{n}" for n in _listed("layers", layers)))
+        for name in ("X", *(f"layers/{n}" for n in names("layers", layers)))
     }
-    for name in _listed("obsm", obsm):
+    for name in names("obsm", obsm):
         matrices[f"obsm/{name}"] = _obsm_spec(store, name)
-    obs = {name: store.obs_column(name) for name in _listed("obs_keys", obs_keys)}
+    obs = {name: store.obs_column(name) for name in names("obs_keys", obs_keys)}
     rows = rows_of(store, size)
     steps, function = split_transform(transform, store, matrices["X"])
     found = settled(_sampler(sampler), store, rows)
-    chosen = {"batch_size": size} if size is not None and batch_size == "auto" else {}
+    chosen = {"batch_size": size} if isinstance(batch_size, str) else {}
     generator = Generator(
         store=store,
         spec=BatchSpec(
@@ -91,7 +93,7 @@ def make_generator(
         sampler=found,
         rows=rows,
         seed=int(seed),
-        drop_last=bool(drop_last),
+        drop_last=drop_last,
         transform=function,
         given_share=_share(rank, world_size),
         pad=bool(pad),
@@ -157,12 +159,12 @@ def _obsm_spec(store: Store, name: str) -> MatrixSpec:
 
 
 def _batch_size(given: int | str | None, n_obs: int) -> int | None:
-    if given == "auto":
+    if isinstance(given, str) and given == "auto":
         return auto_batch_size(n_obs)
     if given is None:
         return None
-    if not _is_whole(given) or int(given) < 1:
-        msg = f"batch_size={given!r}: pass a whole number of at least 1, or 'auto'."
+    if not _is_whole(given) or not 1 <= int(given) < _LARGEST_BATCH:
+        msg = f"batch_size={shown(given)}: pass a whole number of at least 1, or 'auto'."
         raise ArgumentError(msg)
     return int(given)
 
@@ -197,14 +199,6 @@ def _share(rank: int | None, world_size: int | None) -> Share | None:
         msg = f"rank={rank!r}, world_size={world_size!r}: rank must be below world_size."
         raise ArgumentError(msg)
     return Share(int(rank), int(world_size))
-
-
-def _listed(argument: str, names: Sequence[str]) -> list[str]:
-    listed = [names] if isinstance(names, str) else list(names)
-    if len(set(listed)) != len(listed):
-        msg = f"{argument}={names!r} names something twice."
-        raise ArgumentError(msg)
-    return listed
 
 
 def _is_whole(value: object) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from dao.arguments import choice, text
 from dao.asked import as_array
 from dao.errors import ArgumentError, UnknownColumnError, UnknownFeatureError, near_matches
 from dao.features.absent import are_few, other_spelling, why_absent
@@ -59,15 +60,15 @@ def choose_features(
     zeros
         Those among them that are columns of zeros already.
     """
-    if missing not in {"error", "zero"}:
-        msg = f"missing={missing!r}: give 'error' or 'zero'."
-        raise ArgumentError(msg)
+    choice("missing", missing, ("error", "zero"))
+    if by is not None:
+        text("by", by, "symbol")
     if ids is None and by is not None:
         msg = f"by={by!r} says what the names are, and none are given."
         raise ArgumentError(msg)
     conditions: list[Expression] = [values_test(c, v) for c, v in (columns or {}).items()]
     if where is not None:
-        conditions.append(parse(where))
+        conditions.append(parse(text("where", where, "biotype == 'protein_coding'")))
     if ids is None and not conditions:
         msg = "Say which features: ids, a mask, where=, or a column and its values."
         raise ArgumentError(msg)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from dao.arguments import text
 from dao.batches.fetch import fetch
 from dao.batches.locate import locate
 from dao.batches.segment import segment
@@ -79,7 +80,7 @@ def matrix_source(
     dao.errors.DaoError
         If anything asked for does not exist or cannot be given.
     """
-    layers = [] if layer is None else [layer]
+    layers = [] if layer is None else [text("layer", layer, "counts")]
     asked = store.generator(
         1, sampler="sequential", layers=layers, x_format=x_format, dtype=dtype, transform=transform
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dao.arguments import flag
 from dao.errors import ArgumentError
 
 __all__ = ["Descendants", "descendants"]
@@ -49,4 +50,4 @@ def descendants(term: str | Iterable[str], *, part_of: bool = False) -> Descenda
     if not terms or not all(isinstance(t, str) and t for t in terms):
         msg = f"descendants({term!r}): give the name or id of a term, or a list of them."
         raise ArgumentError(msg)
-    return Descendants(terms, bool(part_of))
+    return Descendants(terms, flag("part_of", part_of))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anndata as ad
 import numpy as np
 import pandas as pd
+import zarr
 from fuzz.columns import Column, columns
 from fuzz.known import left_out
 from fuzz.matrices import Matrix, matrices
@@ -96,7 +97,9 @@ class Study:
                 path = folder / "study.h5ad"
                 return path if self.source == "h5ad" else ad.read_h5ad(path, backed="r")
             if self.source == "zarr":
-                adata.write_zarr(folder / "study.zarr")
+                # Chunks of zeros would be left out, which dao refuses: they may have been lost.
+                with zarr.config.set({"array.write_empty_chunks": True}):
+                    adata.write_zarr(folder / "study.zarr")
                 return folder / "study.zarr"
         if self.source == "store":
             matrices = {"layers": list(self.layers), "obsm": list(self.obsm)}

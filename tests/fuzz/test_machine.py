@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fuzz.machine import StoreMachine
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 StoreMachine.TestCase.settings = settings(
     max_examples=25,
@@ -11,6 +11,7 @@ StoreMachine.TestCase.settings = settings(
     deadline=None,
     derandomize=True,
     database=None,
+    phases=[Phase.generate],  # to make it small takes minutes: `make fuzz` does
     suppress_health_check=list(HealthCheck),
 )
 TestMachine = StoreMachine.TestCase
