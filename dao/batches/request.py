@@ -84,7 +84,7 @@ def make_generator(
     rows = rows_of(store, size)
     steps, function = split_transform(transform, store, matrices["X"])
     found = settled(_sampler(sampler), store, rows)
-    chosen = {"batch_size": size} if isinstance(batch_size, str) else {}
+    chosen = {"batch_size": size} if isinstance(batch_size, str) and size is not None else {}
     generator = Generator(
         store=store,
         spec=BatchSpec(

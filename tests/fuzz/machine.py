@@ -422,6 +422,12 @@ class StoreMachine(RuleBasedStateMachine):
         reasons = [may_refuse(held) for held in found.values()]
         if features == "inner" and not set.intersection(*(m.genes for m in after.values())):
             reasons.append("no common genes")
+        tables: dict[str, set[Any]] = {}
+        for m in after.values():
+            for name, columns in m.obsm.items():
+                tables.setdefault(name, set()).update(map(frozenset, columns))
+        if any(len(columns) > 1 for columns in tables.values()):
+            reasons.append("tables of obsm with other columns")
         return next((r for r in reasons if r), None)
 
     def _keep_old(self) -> None:
