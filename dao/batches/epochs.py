@@ -104,15 +104,14 @@ class Epochs:
             team = self._team(entry, worker)
             if team is None:
                 epoch = first(entry["next"] if self._loaded is None else self._loaded)
+                is_unknown = entry["loads"] != self._loads and self._loaded is None
+                if entry["partial"] == epoch and is_unknown:
+                    raise ArgumentError(_LOADED_LATE)  # the epoch stays the next one
                 team = self._new_team(entry, worker, epoch)
             team["pids"][str(worker[0])] = os.getpid()
             return int(team["epoch"])
 
-        epoch = ledger.update(self._key, find)
-        entry = ledger.get(self._key)
-        if entry["partial"] == epoch and entry["loads"] != self._loads and self._loaded is None:
-            raise ArgumentError(_LOADED_LATE)
-        return epoch
+        return ledger.update(self._key, find)
 
     def begun(self, epoch: int) -> None:
         """Count an epoch that this process begins."""
