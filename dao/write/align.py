@@ -158,7 +158,8 @@ def _by_detection(sources: Sequence[SourceFeatures], *, outer: bool) -> pd.Index
     order = np.argsort(-detected, kind="stable")
     if not outer:
         order = order[np.bincount(numbers, minlength=len(ids))[order] == len(shares)]
-    return pd.Index(ids[order], dtype=object)
+    united: pd.Index[Any] = pd.Index(ids[order], dtype=object)
+    return united
 
 
 def _nothing_shared(
