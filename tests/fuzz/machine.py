@@ -108,7 +108,7 @@ class StoreMachine(RuleBasedStateMachine):
         with refused(None):
             self._keep_old()
             self.store.remove(name)
-        del self.members[name]
+        self.members = {n: m for n, m in self.members.items() if n != name}
         self._changed("remove")
 
     @rule(data=st.data(), shuffle=st.booleans())
