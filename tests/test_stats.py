@@ -147,7 +147,8 @@ def test_what_cannot_be(store: dao.Store) -> None:
         empty = store.take([]).gene_stats()
     assert empty["mean"].isna().all()
     assert empty["total"].sum() == 0
-    assert store.take([]).pseudobulk("donor").shape == (0, 400)
+    with pytest.warns(dao.errors.DaoWarning, match="No cell"):
+        assert store.take([]).pseudobulk("donor").shape == (0, 400)
     assert np.isnan(store.head(1).gene_stats()["var"]).all()
 
 
