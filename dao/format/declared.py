@@ -59,6 +59,8 @@ class ObsColumn:
             object.__setattr__(self, "dtype", _OTHER_NAMES.get(self.dtype, self.dtype))
         if self.values is not None:
             object.__setattr__(self, "values", _listed(self.values))
+        if _is_missing(self.default):
+            object.__setattr__(self, "default", None)
         problem = self._problem()
         if problem:
             raise ArgumentError(problem)
@@ -132,11 +134,20 @@ def _listed(values: Any) -> tuple[Any, ...]:
     if isinstance(values, str) or not isinstance(values, list | tuple | np.ndarray):
         msg = f"values must be a list, not {values!r}"
         raise ArgumentError(msg)
-    listed = tuple(v.item() if isinstance(v, np.generic) else v for v in values)
+    # A value may always be missing.
+    known = [v for v in values if not _is_missing(v)]
+    listed = tuple(v.item() if isinstance(v, np.generic) else v for v in known)
     if len(set(map(repr, listed))) != len(listed):
         msg = "values names some twice"
         raise ArgumentError(msg)
     return listed
+
+
+def _is_missing(value: object) -> bool:
+    """Return whether a value is None, NaN, NaT or pandas.NA; pandas need not be there for that."""
+    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
+        return True
+    return isinstance(value, float | np.floating) and bool(np.isnan(value))
 
 
 def _fits_number(value: float, dtype: np.dtype[Any]) -> bool:

@@ -166,7 +166,9 @@ def _number(name: str, infos: Mapping[str, ColumnInfo]) -> str:
 
 
 def _holds(wanted: str, info: ColumnInfo) -> bool:
-    return np.can_cast(info.dtype, wanted) or wanted in info.fits
+    # NumPy calls it safe to cast int64 to float64.
+    rounds = info.dtype in {"int64", "uint64"} and wanted == "float64"
+    return wanted in info.fits or (np.can_cast(info.dtype, wanted) and not rounds)
 
 
 def _other(name: str, infos: Mapping[str, ColumnInfo]) -> str:

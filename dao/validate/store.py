@@ -8,10 +8,11 @@ from dao.backend import find_backend
 from dao.bars import bar
 from dao.errors import ArgumentError, DaoError, FormatVersionError
 from dao.generations import generation_path, kept_generations, read_manifest
+from dao.obs import ObsStore
 from dao.paths import location
 from dao.validate.matrices import check_matrix
 from dao.validate.report import Report
-from dao.validate.tables import check_dataset_tables, check_tables
+from dao.validate.tables import check_categories, check_dataset_tables, check_tables
 from dao.write.tidy import tidy
 
 if TYPE_CHECKING:
@@ -106,12 +107,16 @@ def _check_generation(
 ) -> None:
     """Check what was not seen yet of a generation."""
     manifest = reader.manifest()
+    n_problems = len(report.problems)
     check_tables(reader, manifest, report, seen)
+    obs = ObsStore(reader)
+    if len(report.problems) == n_problems:
+        check_categories(obs, manifest, report)
     fresh = [d for d in manifest.datasets if d.path not in seen]
     seen |= {d.path for d in fresh}
     n_rows = sum(matrix.shape[0] for d in fresh for matrix in d.matrices.values())
     with bar(f"generation {manifest.generation}", n_rows, "rows", show=progress) as advance:
         for dataset in fresh:
-            check_dataset_tables(reader, root, dataset, report)
+            check_dataset_tables(reader, root, dataset, report, obs)
             for name, matrix in dataset.matrices.items():
                 report.attempt(check_matrix, reader, root, dataset, name, matrix, report, advance)

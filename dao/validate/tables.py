@@ -13,14 +13,15 @@ from dao.format.origins import origins_in
 from dao.inside import check_inside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from dao.backend import Reader
     from dao.format.manifest import DatasetInfo, FileInfo, Manifest
+    from dao.obs import ObsStore
     from dao.validate.report import Report
 
-__all__ = ["check_dataset_tables", "check_tables"]
+__all__ = ["check_categories", "check_dataset_tables", "check_tables"]
 
 
 def check_tables(reader: Reader, manifest: Manifest, report: Report, seen: set[str]) -> None:
@@ -34,11 +35,28 @@ def check_tables(reader: Reader, manifest: Manifest, report: Report, seen: set[s
             _check_table(reader, file, report, *check)
 
 
-def check_dataset_tables(reader: Reader, root: Path, dataset: DatasetInfo, report: Report) -> None:
+def check_categories(obs: ObsStore, manifest: Manifest, report: Report) -> None:
+    """Check that the categories of all columns can be read, and come once each."""
+    for name, info in manifest.obs_columns.items():
+        if info.kind != "categorical":
+            continue
+        categories = report.attempt(obs.categories, name)
+        if categories is None:
+            return
+        if len(set(categories)) < len(categories):
+            report.problems.append(f"{manifest.vocabulary.path}: repeats a category of {name!r}")
+
+
+def check_dataset_tables(
+    reader: Reader, root: Path, dataset: DatasetInfo, report: Report, obs: ObsStore
+) -> None:
     """Check what a dataset has besides its matrices."""
     manifest = reader.manifest()
     n_vars = manifest.space(dataset.organism).n_vars
+    n_problems = len(report.problems)
     _check_table(reader, dataset.obs.file, report, _check_obs, dataset)
+    if len(report.problems) == n_problems:
+        _check_columns(obs, manifest.ordinals[dataset.id], dataset.obs.columns, report)
     _check_table(reader, dataset.features, report, _check_measured, dataset, n_vars)
     if dataset.dropped is not None:
         _check_table(reader, dataset.dropped, report)
@@ -84,6 +102,15 @@ def _check_obs(table: Any, dataset: DatasetInfo) -> str | None:
     except CorruptStoreError:
         return "has a source row that lies in none of the origins of the dataset"
     return None
+
+
+def _check_columns(obs: ObsStore, ordinal: int, names: Iterable[str], report: Report) -> None:
+    """Read each column as users do, in the types and codes of the whole store."""
+    n_problems = len(report.problems)
+    for name in names:
+        report.attempt(obs.column, ordinal, name)
+        if len(report.problems) > n_problems:
+            return  # of damage to a file, one problem is enough
 
 
 def _check_measured(table: Any, dataset: DatasetInfo, n_vars: int) -> str | None:

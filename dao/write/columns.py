@@ -164,7 +164,9 @@ def _array(values: pd.Series) -> pa.Array:
     """Return an array in which all that pandas takes for missing is null."""
     kind = "arrow"
     if not isinstance(values.dtype, pd.ArrowDtype):
-        kind = pd.api.types.infer_dtype(values, skipna=True)
+        # Without what is missing: NaT next to text is not a time.
+        known = values.dropna() if values.dtype == object else values
+        kind = pd.api.types.infer_dtype(known, skipna=True)
     if kind in _ADVICE:
         msg = f"it holds {kind} values; {_ADVICE[kind]}"
         raise TypeError(msg)

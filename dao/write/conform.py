@@ -115,8 +115,7 @@ def _as_number(plain: pd.Series, dtype: np.dtype[Any]) -> pd.Series:
         msg = f"holds what is no number ({error})"
         raise TypeError(msg) from error
     numbers = np.full(len(plain), 0 if dtype.kind in "iu" else np.nan, dtype)
-    if dtype.kind in "iu":
-        _check_whole(known, dtype)
+    (_check_whole if dtype.kind in "iu" else _check_float)(known, dtype)
     numbers[~missing] = known.astype(dtype)
     if dtype.kind == "f" or not missing.any():
         return pd.Series(numbers, plain.index)
@@ -132,3 +131,19 @@ def _check_whole(known: Any, dtype: np.dtype[Any]) -> None:
     if len(known) and (known.min() < info.min or known.max() > info.max):
         msg = f"holds numbers beyond {dtype}"
         raise ValueError(msg)
+
+
+def _check_float(known: Any, dtype: np.dtype[Any]) -> None:
+    """Refuse whole numbers that would be rounded, and numbers that would become infinite."""
+    with np.errstate(over="ignore"):
+        floats = known.astype(dtype)
+    if np.isinf(floats[np.isfinite(known)]).any():
+        msg = f"holds numbers beyond {dtype}"
+        raise ValueError(msg)
+    limit = 2.0 ** (np.finfo(dtype).nmant + 1)  # below it all whole numbers are exact
+    large = np.isfinite(known) & (np.abs(floats) >= limit)
+    large &= known.dtype.kind in "iu" or known == np.floor(known)
+    for value, rounded in zip(known[large].tolist(), floats[large].tolist(), strict=True):
+        if int(rounded) != int(value):
+            msg = f"holds {value!r}, which {dtype} would round"
+            raise ValueError(msg)

@@ -152,7 +152,7 @@ def inspect_opened(
 def read_obs(source: Source, obs: pd.DataFrame, job: Job) -> pd.DataFrame:
     """Return the obs of a source as it will be stored, in source order."""
     check_kept(source, job)
-    obs = prepare_obs(source, obs, job.obs_columns)
+    obs = prepare_obs(source, obs, job.obs_columns, job.obs_schema)
     obs = conform_obs(obs, job.obs_schema, source.label)
     return join_categories(obs, job.categories, source.label)
 

@@ -13,11 +13,12 @@ from dao.errors import (
     UnknownValueError,
     near_matches,
 )
-from dao.format.obs_schema import RESERVED_COLUMNS
+from dao.format.obs_schema import RESERVED_COLUMNS, SOURCE_ROW_COLUMN, VIRTUAL_COLUMNS
 from dao.warn import warn
+from dao.write.values import is_missing, known_values, rename_values
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from dao.write.source import Source
 
@@ -25,9 +26,19 @@ __all__ = ["prepare_obs"]
 
 
 def prepare_obs(
-    source: Source, obs: pd.DataFrame, obs_columns: Sequence[str] | None
+    source: Source,
+    obs: pd.DataFrame,
+    obs_columns: Sequence[str] | None,
+    declared: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """Return obs with the renames, values, constants and columns that the source asks for.
+
+    Parameters
+    ----------
+    obs_columns
+        Those that are kept; all if None.
+    declared
+        Those that will be stored, if not all are; for warnings.
 
     Raises
     ------
@@ -42,12 +53,13 @@ def prepare_obs(
         twice = obs.columns[obs.columns.duplicated()][0]
         msg = f"obs of {source.label} has two columns {twice!r}. Rename one."
         raise ObsTypeError(msg)
-    obs = _renamed(source, obs)
+    shadows = _shadows(source, obs)
+    obs = _renamed(source, obs, shadows)
     for name, value in source.constants.items():
         if name in obs.columns:
             msg = f"{source.label}: {name!r} is a column of obs and a constant; give one."
             raise ArgumentError(msg)
-        constant = [value] * len(obs)
+        constant = [None if is_missing(value) else value] * len(obs)
         obs[name] = pd.Categorical(constant) if isinstance(value, str) else constant
     clash = next((c for c in obs.columns if c in RESERVED_COLUMNS), None)
     if clash is not None:
@@ -55,10 +67,11 @@ def prepare_obs(
         raise ArgumentError(msg)
     if obs_columns is not None:
         obs = obs[[c for c in obs.columns if c in set(obs_columns)]]
+    _warn_of_shadows(source, shadows, obs.columns if declared is None else declared)
     return obs
 
 
-def _renamed(source: Source, obs: pd.DataFrame) -> pd.DataFrame:
+def _renamed(source: Source, obs: pd.DataFrame, shadows: Mapping[str, str | None]) -> pd.DataFrame:
     """Return the columns in the order of the source, renamed ones in the place of the old."""
     asked: dict[str, list[tuple[str, Mapping[Any, Any] | None]]] = {}
     for new, what in source.obs.items():
@@ -79,45 +92,25 @@ def _renamed(source: Source, obs: pd.DataFrame) -> pd.DataFrame:
         raise ArgumentError(msg)
     columns = {}
     for old in obs.columns:
-        for new, values in asked.get(old, [(_without_reserved(source, old), None)]):
+        if old not in asked and shadows.get(old, old) is None:
+            continue
+        for new, values in asked.get(old, [(shadows.get(old) or old, None)]):
             if new in columns:
                 msg = f"obs of {source.label} would have two columns {new!r}. Rename one."
                 raise ObsTypeError(msg)
-            mapped = obs[old] if values is None else _mapped(source, obs[old], values)
-            columns[new] = mapped.rename(new)
+            columns[new] = obs[old].rename(new)
+            if values is not None:
+                _check_keys(source, obs[old], values)
+                columns[new] = rename_values(obs[old], values).rename(new)
     return pd.DataFrame(columns, index=obs.index, copy=False)
 
 
-def _mapped(source: Source, column: pd.Series, values: Mapping[Any, Any]) -> pd.Series:
-    """Return a column with its values replaced; values that are not named stay."""
-    categorical = isinstance(column.dtype, pd.CategoricalDtype)
-    # Not `unique`, which for categories forgets their order.
-    known = column.cat.categories.tolist() if categorical else column.dropna().unique().tolist()
-    # Recipes are text, so that 1 may be written as "1".
-    lookup = {k: values.get(k, values.get(str(k), k)) for k in known}
-    _check_keys(source, column, values, known)
-    if not categorical:
-        mapped = column.map(lookup, na_action="ignore").astype(object).infer_objects()
-        text = pd.api.types.infer_dtype(mapped, skipna=True) == "string"
-        return mapped.astype("category") if text else mapped
-    targets = [lookup[k] for k in known]
-    merged = list(dict.fromkeys(t for t in targets if t is not None))
-    runs = [t for i, t in enumerate(targets) if i == 0 or targets[i - 1] != t]
-    dtype = pd.CategoricalDtype(merged, ordered=column.cat.ordered and len(runs) == len(set(runs)))
-    place = {t: i for i, t in enumerate(merged)}
-    codes = pd.Series([*(place.get(t, -1) for t in targets), -1])
-    return pd.Series(
-        pd.Categorical.from_codes(codes.to_numpy()[column.cat.codes], dtype=dtype),
-        index=column.index,
-    )
-
-
-def _check_keys(
-    source: Source, column: pd.Series, values: Mapping[Any, Any], known: Sequence[Any]
-) -> None:
+def _check_keys(source: Source, column: pd.Series, values: Mapping[Any, Any]) -> None:
+    known = known_values(column)
     names = [str(k) for k in known]
-    unused = [v for v in values if v not in known and str(v) not in names]
-    if values and len(unused) == len(values):
+    asked = [v for v in values if not is_missing(v)]
+    unused = [v for v in asked if v not in known and str(v) not in names]
+    if unused and len(unused) == len(values):
         near = near_matches(unused[0], names)
         msg = f"{source.label}: no cell has {column.name} = {unused[0]!r} (obs=).{near}"
         raise UnknownValueError(msg)
@@ -130,11 +123,38 @@ def _check_keys(
             warn(msg)
 
 
-def _without_reserved(source: Source, name: str) -> str:
-    if name not in RESERVED_COLUMNS:
-        return name
-    other = f"{name.lstrip('_')}_original"
-    warn(
-        f"obs column {name!r} of {source.label} is stored as {other!r}: dao fills {name!r} itself."
-    )
-    return other
+def _shadows(source: Source, obs: pd.DataFrame) -> dict[str, str | None]:
+    """Return columns whose names dao uses itself -> the names under which they are stored.
+
+    None where the column is what dao has filled into an AnnData that it exported, and the study's
+    own is next to it.
+    """
+    renamed = {what[0] if isinstance(what, tuple) else what for what in source.obs.values()}
+    taken = {*(c for c in obs.columns if c not in renamed), *source.obs, *source.constants}
+    is_export = {SOURCE_ROW_COLUMN, *VIRTUAL_COLUMNS} <= set(obs.columns)
+    found: dict[str, str | None] = {}
+    for name in (c for c in obs.columns if c in RESERVED_COLUMNS and c not in renamed):
+        other = base = f"{name.lstrip('_')}_original"
+        number = 2
+        while other in taken:
+            other, number = f"{base}_{number}", number + 1
+        taken.add(other)
+        found[name] = None if is_export and other != base else other
+    return found
+
+
+def _warn_of_shadows(
+    source: Source, shadows: Mapping[str, str | None], stored: Collection[str]
+) -> None:
+    for name, other in shadows.items():
+        if other is None:
+            warn(
+                f"obs column {name!r} of {source.label} is left out: dao filled it when the store "
+                f"was exported, and '{name.lstrip('_')}_original' is kept. To keep both, rename "
+                f"it: dao.Source(..., obs={{'new name': {name!r}}})."
+            )
+        elif other in stored:
+            warn(
+                f"obs column {name!r} of {source.label} is stored as {other!r}: dao fills {name!r} "
+                "itself."
+            )
