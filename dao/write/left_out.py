@@ -36,7 +36,8 @@ def left_out(
     found = {
         kind: names
         for kind, held in opened.held.items()
-        if (names := tuple(n for n in held if f"{kind}/{n}" not in kept))
+        # anndata 0.13 lists X as the layer None.
+        if (names := tuple(n for n in held if n is not None and f"{kind}/{n}" not in kept))
     }
     if n_source_rows and not n_obs:
         found["cells"] = (f"all {n_source_rows:,} cells",)
