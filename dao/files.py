@@ -15,6 +15,7 @@ from dao.errors import CorruptStoreError, StorageError, StoreNotFoundError
 from dao.format.manifest import MANIFEST_NAME, Manifest
 from dao.generations import Hold, read_manifest
 from dao.inside import check_inside
+from dao.missing import missing_file
 from dao.nearby import store_around, stores_near
 
 if TYPE_CHECKING:
@@ -90,8 +91,7 @@ class LocalFiles:
         try:
             return (self.root / info.path).read_bytes()
         except FileNotFoundError as error:
-            msg = f"{self.root / info.path} is missing. {REPAIR}"
-            raise CorruptStoreError(msg) from error
+            raise missing_file(self.root, info.path) from error
         except OSError as error:
             msg = f"{self.root / info.path} cannot be read: {error.strerror}."
             raise StorageError(msg) from error
@@ -103,8 +103,7 @@ class LocalFiles:
         try:
             size = path.stat().st_size
         except FileNotFoundError as error:
-            msg = f"{path} is missing. {REPAIR}"
-            raise CorruptStoreError(msg) from error
+            raise missing_file(self.root, info.path) from error
         if size != info.size or parquet_footer_sha256(path) != footer_sha256:
             msg = f"{path} is not the file that was written. {REPAIR}"
             raise CorruptStoreError(msg)

@@ -261,7 +261,7 @@ def test_what_is_not_there(plain: Path, tmp_path: Path) -> None:
     with pytest.raises(StoreNotFoundError, match="is a dao store"):
         dao.load_store(tmp_path / "own.dao", backend="h5ad")
     (plain / "text.h5ad").write_text("no HDF5")
-    with pytest.raises(SourceError, match="is no HDF5 file"):
+    with pytest.raises(SourceError, match="is not an HDF5 file"):
         dao.load_store(plain, backend="h5ad")
     (plain / "text.h5ad").unlink()
     with pytest.raises(UnknownDatasetError, match="has no layer 'double'"):

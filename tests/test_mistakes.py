@@ -43,7 +43,7 @@ def test_files_that_are_no_source(tmp_path: Path) -> None:
     (tmp_path / "folder.h5ad").mkdir()
     for name, message in (
         ("empty.h5ad", "is empty, 0 bytes"),
-        ("text.h5ad", "is no HDF5 file"),
+        ("text.h5ad", "is not an HDF5 file"),
         ("folder.h5ad", r"no anndata \.zarr\. Give the \.h5ad file itself"),
     ):
         with pytest.raises(SourceError, match=message):

@@ -17,6 +17,7 @@ import numpy as np
 
 from dao.errors import CorruptStoreError, StorageError
 from dao.inside import check_inside
+from dao.missing import missing_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,8 +108,7 @@ def open_shard(root: Path, path: str, array: ArrayInfo, shard: int) -> int:
     try:
         opened = os.open(file, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     except FileNotFoundError as error:
-        msg = f"{file} is missing; its cells cannot be read. Restore it from a copy."
-        raise CorruptStoreError(msg) from error
+        raise missing_file(root, name) from error
     except OSError as error:
         msg = f"{file} cannot be read: {error.strerror}."
         raise StorageError(msg) from error

@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from dao.errors import SourceError
 from dao.write.frames import table_values
 from dao.write.hdf5 import chunked_elements
+from dao.write.hdf5_errors import why_unreadable
 from dao.write.rows import Rows, rows_of_dense
 from dao.write.staged import staged
 from dao.write.workers import Scratch
@@ -264,7 +265,8 @@ def _reader(array: Any, where: str, name: str) -> Callable[[int, int, Scratch], 
             elif out.size:
                 array.read_direct(out, np.s_[start:stop])
         except (OSError, RuntimeError, ValueError) as error:
-            msg = f"{where} cannot be read: {error}."
+            reason = why_unreadable(error, array) or f"{error}."
+            msg = f"{where} cannot be read: {reason}"
             raise SourceError(msg) from error
         return out
 

@@ -19,6 +19,7 @@ from dao.errors import DaoError, SourceError, near_matches
 from dao.nearby import names_in
 from dao.write.contents import OpenSource, check_key, no_x, without_x, x_name
 from dao.write.elements import HELD, read_element, read_frame, stored_element
+from dao.write.hdf5_errors import load_filters, why_unreadable
 from dao.write.objects import open_object
 from dao.write.portion import Portion
 from dao.write.sfaira import is_dataset, open_dataset
@@ -28,7 +29,7 @@ from dao.write.tenx import is_tenx, open_tenx
 from dao.write.unreadable import check_is_anndata, check_is_hdf5, check_is_zarr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import ExitStack
 
     import pandas as pd
@@ -55,24 +56,37 @@ def open_source(source: Source, stack: ExitStack) -> OpenSource:
     if not path.exists():
         msg = f"There is no file {path} (source {source.id!r}).{_neighbours(path)}"
         raise SourceError(msg)
-    with _readable(path):
-        opened = _open_path(source, path, stack)
+    found: list[Any] = []
+
+    def file() -> Any:
+        return found[0] if found else None
+
+    with _readable(path, file):
+        opened = _open_path(source, path, stack, found)
+    readable = _readable(path, file)
     return replace(
         opened,
-        obs=_readable(path)(opened.obs),
-        matrix=_readable(path)(opened.matrix),
-        uns=_readable(path)(opened.uns),
+        obs=readable(opened.obs),
+        matrix=readable(opened.matrix),
+        uns=readable(opened.uns),
     )
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Name the file that some library cannot read, whatever it says of that."""
+def _readable(path: Path, file: Callable[[], Any] | None = None) -> Iterator[None]:
+    """Name the file that some library cannot read, whatever it says of that.
+
+    ``file`` returns it where it is open.
+    """
     try:
         yield
     except DaoError:
         raise
     except Exception as error:
+        reason = why_unreadable(error, file() if file else None)
+        if reason is not None:
+            msg = f"{path} cannot be read: {reason}"
+            raise SourceError(msg) from error
         msg = (
             f"{path} cannot be read as .h5ad, anndata .zarr, 10x .h5 or sfaira's: {error}. "
             "If anndata.read_h5ad opens it, write it again with AnnData.write_h5ad."
@@ -80,7 +94,7 @@ def _readable(path: Path) -> Iterator[None]:
         raise SourceError(msg) from error
 
 
-def _open_path(source: Source, path: Path, stack: ExitStack) -> OpenSource:
+def _open_path(source: Source, path: Path, stack: ExitStack, found: list[Any]) -> OpenSource:
     if is_dataset(path):
         x_name(source, (), has_raw=False)
         return _as_memory_layout(source, *open_dataset(path))
@@ -91,6 +105,8 @@ def _open_path(source: Source, path: Path, stack: ExitStack) -> OpenSource:
         )
     check_is_hdf5(path)
     file = stack.enter_context(h5py.File(path, "r"))
+    found.append(file)
+    load_filters(file)
     if is_tenx(file):
         obs, var, x, others = open_tenx(file, source.label, source.layer)
         held = {"features": others} if others else {}

@@ -36,8 +36,8 @@ def check_is_hdf5(path: Path) -> None:
         msg = f"{path} is empty, 0 bytes. Copy it again; a copy may have been cut short."
     elif not h5py.is_hdf5(path):
         msg = (
-            f"{path} is no HDF5 file, as .h5ad and 10x .h5 are. Copy it again if it should be one; "
-            "read other formats with anndata or scanpy, and give the AnnData."
+            f"{path} is not an HDF5 file, as .h5ad and 10x .h5 are. Copy it again if it should be "
+            "one; read other formats with anndata or scanpy, and pass the AnnData."
         )
     else:
         return
@@ -55,7 +55,7 @@ def check_is_zarr(folder: Path) -> None:
     if is_zarr(folder):
         return
     if (folder / MANIFEST_NAME).exists():
-        hint = "It is a dao store: give dao.load_store(path)."
+        hint = "It is a dao store: pass dao.load_store(path)."
     else:
         hint = "Pass a .h5ad file, a folder of them, or the folder of an anndata .zarr."
     msg = f"{folder} is a folder without .h5ad files, and not an anndata .zarr. {hint}"
