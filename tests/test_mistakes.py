@@ -44,7 +44,7 @@ def test_files_that_are_no_source(tmp_path: Path) -> None:
     for name, message in (
         ("empty.h5ad", "is empty, 0 bytes"),
         ("text.h5ad", "is not an HDF5 file"),
-        ("folder.h5ad", r"no anndata \.zarr\. Give the \.h5ad file itself"),
+        ("folder.h5ad", r"not an anndata \.zarr\. Pass a \.h5ad file"),
     ):
         with pytest.raises(SourceError, match=message):
             dao.write_store(tmp_path / "new.dao", tmp_path / name, progress=False)

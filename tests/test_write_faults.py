@@ -392,7 +392,7 @@ def test_paths_that_are_none(tmp_path: Path, make_study: Make) -> None:
     dao.write_store(tmp_path / "a.dao", make_study(), progress=False)
     with pytest.raises(errors.ArgumentError, match="opens one store"):
         dao.load_store([tmp_path / "a.dao"])
-    with pytest.raises(errors.SourceError, match="is a folder, and no anndata"):
+    with pytest.raises(errors.SourceError, match="is a folder without"):
         dao.load_store([tmp_path])
     for bad in ("", None, [tmp_path]):
         if not bad:
