@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
+import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -167,3 +169,20 @@ def test_a_store_as_a_source(write: Writer) -> None:
         )
     merged = store.compact({"both": ["a", "b"]}, progress=False, shuffle=False)
     check(merged, *(pd.Series(v).dt.as_unit("ns") for v in (a, b)))
+
+
+def test_export_to_h5ad(write: Writer, tmp_path: Path) -> None:
+    """The file format has no times, so they become text, with a warning; pandas reads it back."""
+    own = times("2020-02-03T04:05:06.000007", None, zone=UTC)
+    store = write(
+        {"a": study("a", t=own, d=[dt.date(2020, 1, 31), None], x=["a", None])}, shuffle=False
+    )
+    file = tmp_path / "x.h5ad"
+    command = [sys.executable, "-m", "dao", "export", store.path, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "'t', 'd' became" in " ".join(done.stderr.split())
+    obs = ad.read_h5ad(file).obs
+    assert pd.DatetimeIndex(pd.to_datetime(obs["t"].astype(object))).equals(own.as_unit("ns"))
+    assert obs["d"].astype(object).fillna("").tolist() == ["2020-01-31", ""]
+    assert obs["x"].astype(object).fillna("").tolist() == ["a", ""]

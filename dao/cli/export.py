@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from dao.cli.command import PATH, StoreCommand
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from dao.store import Store
 
 __all__ = ["export"]
 
@@ -40,6 +47,29 @@ def export(store: str, file: str, where: str | None, organism: str | None, overw
     cells = cells[organism] if organism else cells
     with console(stderr=True).status("reading and writing"):
         adata = (cells.subset(where) if where else cells).to_anndata()
+        _as_h5ad_holds(adata, cells)
         with replacing(target) as staged:
             adata.write_h5ad(staged)
     click.echo(f"{file}: {adata.n_obs:,} cells, {adata.n_vars:,} features")
+
+
+def _as_h5ad_holds(adata: AnnData, store: Store) -> None:
+    """Make text of times, dates and decimals, and categories of text some of which is missing.
+
+    No .h5ad file holds the former, and anndata writes no missing text otherwise.
+    """
+    from dao.warn import warn
+
+    kinds = {name: store.column_info(name).kind for name in store.obs_columns}
+    others = [name for name, kind in kinds.items() if kind == "other"]
+    for name, kind in kinds.items():
+        values = adata.obs[name]
+        if kind == "other":
+            adata.obs[name] = values.astype(object).map(str, na_action="ignore").astype("category")
+        elif kind == "string" and values.isna().any():
+            adata.obs[name] = values.astype("category")
+    if others:
+        warn(
+            f".h5ad files hold no times, dates or decimals: obs {', '.join(map(repr, others))} "
+            "became text. pandas.to_datetime and pandas.to_timedelta read it back."
+        )

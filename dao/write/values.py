@@ -115,7 +115,7 @@ def _holds(dtype: np.dtype[Any], number: Any) -> bool:
     """Return whether a dtype holds a number: whole ones exactly, fractions rounded."""
     if dtype.kind in "iu":
         info = np.iinfo(dtype)
-        return isinstance(number, int | np.integer) and info.min <= number <= info.max
+        return isinstance(number, int | np.integer) and bool(info.min <= number <= info.max)
     if isinstance(number, int | np.integer):
         return bool(abs(int(number)) <= 2**1023 and int(dtype.type(number)) == number)
     return bool(not np.isfinite(number) or abs(number) <= np.finfo(dtype).max)
