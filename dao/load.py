@@ -54,8 +54,9 @@ def load_store(
         Bytes that a stream may hold, as a number or for example ``"1GiB"``. Changes speed,
         never the order of rows.
     storage_options
-        For URLs: credentials, endpoint, region and the like, as obstore names them. What is not
-        given comes from the environment.
+        For URLs: credentials, endpoint, region and the like, as obstore names them, and options of
+        its HTTP client and of repeated requests, as ``{"timeout": 30, "max_retries": 3}``. What is
+        not given comes from the environment.
     **backend_options
         Passed to the backend. Those of ``"cloud"``: ``cache_dir``, a folder; ``cache_size``, as
         ``"10GiB"``, 0 for no cache.

@@ -82,12 +82,12 @@ def read_terms(file: str | os.PathLike[str]) -> tuple[pd.DataFrame, str]:
     dao.errors.MissingExtraError
         If the package that reads them is not installed.
     """
+    path = str(local_path(file, "file"))
     try:
         import fastobo
     except ImportError as error:
         msg = "reading an ontology"
         raise missing_extra(msg, "ontology", error) from error
-    path = str(local_path(file, "file"))
     try:
         with panics_as_errors(path, "fastobo"):
             document = fastobo.load_graph(path) if path.endswith(".json") else fastobo.load(path)

@@ -52,7 +52,8 @@ def write_store(
         Folder of the store, or its URL: ``s3://``, ``gs://`` or ``az://`` (extra ``cloud``). For a
         URL everything new is written to the folder of temporary files first.
     sources
-        An AnnData, a path (.h5ad, anndata .zarr, 10x .h5), a `dao.Source`, a `dao.Store`, or a list
+        An AnnData, a path (.h5ad, anndata .zarr, 10x .h5), a folder of .h5ad files, a pattern such
+        as ``"data/*.h5ad"``, a `dao.Source`, a `dao.Store`, or a list
         or dict (id -> any of these). Files and stores are read piece by piece, never whole. Of a
         store each dataset that has cells selected becomes one, with the selected features.
     organism
@@ -112,8 +113,10 @@ def write_store(
 
     Raises
     ------
+    dao.errors.SourceError
+        If a source cannot be read, or is changed by another program while it is written.
     dao.errors.DaoError
-        The disk is then as it was before.
+        For anything else. In every case the disk is then as it was before.
 
     Examples
     --------
