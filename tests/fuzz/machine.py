@@ -377,6 +377,8 @@ class StoreMachine(RuleBasedStateMachine):
         new = {n: member(n, s, layers, obsm) for n, s in named.items()}
         after = {**({} if mode == "create" else self.members), **new}
         reason = self._reason(after, features)
+        if any(study.leaves_out_chunks for study in given):
+            reason = reason or "chunks of zeros"
         sources = {}
         for name, study in named.items():
             folder = self.folder / f"source{self.n_written}"

@@ -49,6 +49,16 @@ class Matrix:
     shape: tuple[int, int]
     entries: tuple[tuple[int, int, Any], ...]
 
+    @property
+    def has_zeros(self) -> bool:
+        """Whether one of the arrays that it is stored as holds nothing but zeros."""
+        rows, columns, values = (
+            (list(each) for each in zip(*self.entries, strict=True))
+            if self.entries
+            else ([], [], [])
+        )
+        return not any(rows) or not any(columns) or not any(values)
+
     def exact(self) -> list[list[Any]]:
         """Return rows of exact numbers; repeated entries are added."""
         rows: list[list[Any]] = [[0] * self.shape[1] for _ in range(self.shape[0])]

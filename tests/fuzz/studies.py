@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import anndata as ad
 import numpy as np
 import pandas as pd
-import zarr
 from fuzz.columns import Column, columns
 from fuzz.known import left_out
 from fuzz.matrices import Matrix, matrices
@@ -66,6 +65,12 @@ class Study:
         """Cells."""
         return len(self.names)
 
+    @property
+    def leaves_out_chunks(self) -> bool:
+        """Whether zarr may leave out chunks of zeros, which dao refuses: they may have been lost."""
+        tables = (self.x, *self.layers.values(), *(t.matrix for t in self.obsm.values()))
+        return self.source == "zarr" and any(t.has_zeros for t in tables)
+
     def adata(self) -> ad.AnnData:
         """Return the study as anndata holds it."""
         index = pd.Index(self.names, dtype=object)
@@ -97,9 +102,7 @@ class Study:
                 path = folder / "study.h5ad"
                 return path if self.source == "h5ad" else ad.read_h5ad(path, backed="r")
             if self.source == "zarr":
-                # Chunks of zeros would be left out, which dao refuses: they may have been lost.
-                with zarr.config.set({"array.write_empty_chunks": True}):
-                    adata.write_zarr(folder / "study.zarr")
+                adata.write_zarr(folder / "study.zarr")
                 return folder / "study.zarr"
         if self.source == "store":
             matrices = {"layers": list(self.layers), "obsm": list(self.obsm)}
