@@ -519,3 +519,15 @@ def test_few_rows_are_taken_as_many_are(data: st.DataObject) -> None:
         for mine, theirs in zip(few.locate(np.arange(few.n_obs)), expected, strict=True):
             np.testing.assert_array_equal(mine, theirs)
         assert (few.order is None) == bool((np.diff(wanted) > 0).all())
+
+
+def test_counts_of_times_with_a_zone(write: Any, make_study: Any) -> None:
+    """They are counted at the hour that obs shows, missing ones last."""
+    study = make_study(0, 4)
+    days = pd.to_datetime(["2024-01-01", "2024-01-02", None, "2024-01-01"])
+    study.obs["day"] = days.tz_localize("Europe/Berlin")
+    store = write({"a": study}, organism="human")
+    expected = study.obs["day"].value_counts(dropna=False)
+    counts = store.value_counts("day")
+    assert counts.to_dict() == expected.to_dict()
+    assert counts.index.dtype == store.obs["day"].dtype

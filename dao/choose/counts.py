@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,7 +102,10 @@ def _coded(column: Column) -> tuple[NDArray[Any], list[Any]]:
         known, own = np.unique(column.values[~column.missing], return_inverse=True)
         codes = np.zeros(len(column), np.int64)
         codes[~column.missing] = own
-        held = list(known)
+        # As pandas shows them: times with the zone that they have.
+        held = list(
+            replace(column, values=known, missing=np.zeros(len(known), np.bool_)).to_pandas()
+        )
     filled: NDArray[Any] = np.where(column.missing, np.intp(len(held)), codes)
     return filled, [*held, np.nan]
 
@@ -125,10 +129,14 @@ def _by_frequency(counts: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(order[counts[order] > 0])
 
 
+def _kind(value: Any) -> str:
+    return "M" if isinstance(value, pd.Timestamp) else np.asarray(value).dtype.kind
+
+
 def _index(values: list[Any], order: NDArray[Any], name: str) -> pd.Index:
     held = [values[i] for i in order.tolist()]
     # One value of each type is enough to look at: there may be millions of values.
-    kinds = {np.asarray(value).dtype.kind for value in {type(v): v for v in held}.values()}
+    kinds = {_kind(value) for value in {type(v): v for v in held}.values()}
     # NaN beside whole numbers must not make floats of them; beside times it becomes NaT.
     inferred = kinds in _NUMBERS or (kinds & {"M", "m"} and len(kinds - {"f"}) == 1)
     index: pd.Index = pd.Index(held, dtype=None if inferred else object, name=name)

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections import Counter
 from contextlib import contextmanager
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -153,7 +154,7 @@ def same_stream(
         if not native and may_refuse_cast(rows.values(n), kinds, dtype):
             lossy.append(n)
     for key in arguments.get("obsm", ()):
-        if len({c for m in rows.selected() for c in m.obsm[f"obsm/{key}"]}) > 1:
+        if len({frozenset(c) for m in rows.selected() for c in m.obsm[f"obsm/{key}"]}) > 1:
             lossy.append(key)
         if not all(
             exact_in(v, common_dtype(rows.dtypes(f"obsm/{key}")))
@@ -162,6 +163,7 @@ def same_stream(
             lossy.append(key)
     names = list(arguments.get("var_names") or view.var_names)
     seen: Counter[int] = Counter()
+    orders: dict[str, list[Any]] = {}
     with refused(lossy):
         for batch in view.generator(**arguments):
             places = batch["index"].tolist()
@@ -171,14 +173,28 @@ def same_stream(
             for n in arguments.get("layers", ()):
                 same_matrix(n, batch["layers"][n], here, f"layers/{n}", names, fractions=True)
             for n in arguments.get("obsm", ()):
-                _same_obsm_batch(n, batch["obsm"][n], here)
+                orders[n] = _orders(orders.get(n), n, batch["obsm"][n], here)
             same_obs(batch["obs"], here, list(arguments.get("obs_keys", ())))
         assert seen == Counter(positions), (seen, positions)
 
 
-def _same_obsm_batch(name: str, got: Any, rows: Rows) -> None:
-    columns = next(c for m in rows.selected() for c in m.obsm[f"obsm/{name}"])
-    same_matrix(name, got, rows, f"obsm/{name}", list(columns), fractions=True)
+def _orders(known: list[Any] | None, name: str, got: Any, rows: Rows) -> list[Any]:
+    """Return the orders of named columns for which a batch is right, of those still possible."""
+    key = f"obsm/{name}"
+    first = next(c for m in rows.selected() for c in m.obsm[key])
+    named = bool(first) and isinstance(first[0], str)
+    possible = list(permutations(first)) if named else [first]
+    fitting, wrong = [], None
+    for columns in possible if known is None else known:
+        try:
+            same_matrix(name, got, rows, key, list(columns), fractions=True)
+        except AssertionError as error:
+            wrong = error
+        else:
+            fitting.append(columns)
+    if not fitting:
+        raise wrong or AssertionError(name)
+    return fitting
 
 
 def same_stats(view: dao.Store, rows: Rows) -> None:
