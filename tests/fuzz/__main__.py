@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--only", choices=["stores", "calls"], help="one of the machines")
     parser.add_argument("--keep-going", action="store_true", help="go on after what fails")
     parser.add_argument("--no-shrink", action="store_true", help="report what fails as it is")
-    parser.add_argument("--stores", type=int, default=300, help="of a round")
+    parser.add_argument("--stores", type=int, default=80, help="of a round")
     parser.add_argument("--steps", type=int, default=15, help="operations on a store, at the most")
     options = parser.parse_args()
     first = random.SystemRandom().randrange(10**9) if options.seed is None else options.seed
