@@ -403,7 +403,7 @@ class Store(View):
         >>> store.select_features(["GENE7", "GENE3"]).var_names.tolist()
         ['GENE7', 'GENE3']
         """
-        needs_all = by or where or columns
+        needs_all = any(given is not None for given in (by, where, columns))
         choice = choose_features(
             self._var_table if needs_all else self._chosen(self._space_table("var")),
             ids,

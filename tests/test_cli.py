@@ -193,7 +193,7 @@ def test_features_that_cannot_be_used(
     [
         (("info", "no.dao"), "no.dao is not a dao store"),
         (("validate", "no.dao"), "no.dao is not a dao store"),
-        (("write", "no.h5ad", "t.dao"), "There is no file no.h5ad"),
+        (("write", "no.h5ad", "t.dao"), "no.h5ad (source 'no'). Did you mean"),
         (("write", "x=blood.h5ad", "x=gut.h5ad", "t.dao"), "share the id 'x'"),
         (("write", ".x=blood.h5ad", "t.dao"), "for example my_id=PATH"),
         (("write", "blood.h5ad", "t.dao", "--memory", "lots"), "--memory='lots' is not a size"),
@@ -201,7 +201,7 @@ def test_features_that_cannot_be_used(
         (("write", "blood.h5ad", "t.dao", "--seed", "-1"), "'--seed'"),
         (("write", "blood.h5ad", "t.dao", "--obs-columns", "no"), "--obs-columns: no source has"),
         (("write", "blood.h5ad", "t.dao", "--cluster-by", "no"), "--cluster-by: obs of blood.h5ad"),
-        (("write", "blood.h5ad", "t.dao", "--layer", "raw"), "choose another --layer="),
+        (("write", "blood.h5ad", "t.dao", "--layer", "raw"), "pass another --layer="),
         (("write", "blood.h5ad"), "Missing argument"),
         (("write", "blood.h5ad", "gut.h5ad"), "The store comes last, and gut.h5ad is a file"),
         (("append", "s.dao", "blood.h5ad"), "The store comes last"),
@@ -256,15 +256,16 @@ def test_an_interruption_is_one_word(monkeypatch: pytest.MonkeyPatch, store: Pat
 def test_warnings_of_dao_are_notes(
     tmp_path: Path, make_study: Make, monkeypatch: pytest.MonkeyPatch, store: Path
 ) -> None:
-    """What dao warns of is shown in one line; warnings of other packages need --debug."""
+    """What dao warns of is shown without Python's words; warnings of other packages need --debug."""
     study = make_study(0)
+    del study.layers["doubled"], study.obsm["X_pca"]
     study.uns["ranks"] = pd.DataFrame({"rank": [1]})
     study.write_h5ad(tmp_path / "x.h5ad")
     written = run("write", tmp_path / "x.h5ad", tmp_path / "t.dao")
     assert written.exit_code == 0, written.output
-    (note,) = written.stderr.splitlines()
-    assert note.startswith("Note: uns of ")
-    assert note.endswith("left out what JSON cannot hold: ranks.")
+    assert written.stderr.startswith("Note: Left out of the store:")
+    assert "uns 'ranks' of 'x'" in written.stderr
+    assert "Warning" not in written.stderr
 
     def warning(path: str) -> dict[str, Any]:
         warnings.warn("old habits", FutureWarning, stacklevel=1)
@@ -513,7 +514,7 @@ def test_export(tmp_path: Path, store: Path) -> None:
     assert run("export", store, out, "--overwrite", "--organism", "human").exit_code == 0
     assert ad.read_h5ad(out).n_obs == 100
     assert "ends in .h5ad" in run("export", store, tmp_path / "b.csv").stderr
-    assert "Name another file" in run("export", store, tmp_path / "no" / "b.h5ad").stderr
+    assert "there is no folder" in run("export", store, tmp_path / "no" / "b.h5ad").stderr
 
 
 @pytest.mark.parametrize(

@@ -129,5 +129,5 @@ def test_recipes(tmp_path: Path, content: bytes) -> None:
 def test_a_recipe_that_is_nested(tmp_path: Path) -> None:
     """No recursion without end."""
     (tmp_path / "r.toml").write_text("a = " + "[" * 5000 + "]" * 5000)
-    with pytest.raises(errors.RecipeError, match="no TOML"):
+    with pytest.raises(errors.RecipeError, match="not TOML"):
         read_recipe(tmp_path / "r.toml")

@@ -34,6 +34,7 @@ MAY_IMPORT_FRAMEWORKS = {
     "batches/tensorflow_tensors.py",
     "batches/torch.py",
     "batches/torch_interleave.py",
+    "batches/torch_loader.py",
     "batches/torch_rows.py",
     "cli/training.py",
     "integrations/lightning.py",
