@@ -20,7 +20,7 @@ from dao.remote.url import SCHEMES, is_url
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["is_path", "local_path", "location", "matches"]
+__all__ = ["is_path", "local_path", "location", "matches", "shown_path"]
 
 # What Linux and macOS allow in one name, and in a whole path.
 _LONGEST_NAME, _LONGEST_PATH = 255, 4096
@@ -180,3 +180,19 @@ def _without_parents(path: Path) -> Path:
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 100 else f"{text[:60]}…{text[-20:]}"
+
+
+def shown_path(path: str) -> str:
+    """Return a path as people read it: relative if it is below the current folder.
+
+    Examples
+    --------
+    >>> shown_path(os.path.join(os.getcwd(), "atlas.dao"))
+    'atlas.dao'
+    """
+    try:
+        here = Path.cwd()
+    except OSError:  # the folder was removed
+        return path
+    inside = not is_url(path) and Path(path).is_relative_to(here) and Path(path) != here
+    return str(Path(path).relative_to(here)) if inside else path

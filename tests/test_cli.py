@@ -200,7 +200,7 @@ def test_features_that_cannot_be_used(
         (("write", "blood.h5ad", "t.dao", "--profile", "tiny"), "'tiny' is not one of"),
         (("write", "blood.h5ad", "t.dao", "--seed", "-1"), "'--seed'"),
         (("write", "blood.h5ad", "t.dao", "--obs-columns", "no"), "--obs-columns: no source has"),
-        (("write", "blood.h5ad", "t.dao", "--cluster-by", "no"), "--cluster-by: obs of blood.h5ad"),
+        (("write", "blood.h5ad", "t.dao", "--cluster-by", "no"), "blood.h5ad has no column 'no'"),
         (("write", "blood.h5ad", "t.dao", "--layer", "raw"), "pass another --layer="),
         (("write", "blood.h5ad"), "Missing argument"),
         (("write", "blood.h5ad", "gut.h5ad"), "The store comes last, and gut.h5ad is a file"),

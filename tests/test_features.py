@@ -298,7 +298,7 @@ def test_features_by_symbol_column_mask_and_expression(store: dao.Store) -> None
         ((), {"biotipe": "x"}, "Did you mean 'biotype'"),
         ((), {"biotype": "x"}, "No feature is left"),
         (([True, False],), {}, "shape"),
-        ((pd.Series([True], index=["x"]),), {}, "other features"),
+        ((pd.Series([True] * 4, index=list("wxyz")),), {}, "other features"),
         ((), {}, "Say which"),
         ((), {"by": "symbol"}, "none are given"),
     ],

@@ -90,7 +90,10 @@ def test_memory_of_the_mask_counts(store: dao.Store) -> None:
     """The budget knows of the mask: it may be larger than the matrix."""
     from dao.batches.budget import Budget
 
-    sizes = [Budget.of(store, store.generator(10, measured=m).spec).final_row_bytes for m in (0, 1)]
+    sizes = [
+        Budget.of(store, store.generator(10, measured=m).spec).final_row_bytes
+        for m in (False, True)
+    ]
     assert sizes[1] - sizes[0] == store.n_vars
 
 

@@ -107,7 +107,8 @@ def test_dry_run_shows_and_writes_nothing(folder: Path) -> None:
     assert again.exit_code == 2
     assert "--append" in again.stderr
     assert "appended" in run(
-        "write", f"more={folder}/data/blood.h5ad", folder / "atlas.dao", "--append", "--dry-run"
+        "write", f"more={folder}/data/blood.h5ad", folder / "atlas.dao", "--append", "--dry-run",
+        "--organism", "human",
     ).stdout  # fmt: skip
     assert dao.load_store(folder / "atlas.dao").manifest.generation == 1
 

@@ -468,7 +468,7 @@ def test_the_command(store: dao.Store, tmp_path: Path, monkeypatch: pytest.Monke
     assert (tmp_path / "store.html").exists()
     refused = run("store.dao", "-o", "no/such/folder.html")
     assert refused.exit_code == 2
-    assert "Name another file" in refused.stderr
+    assert "there is no folder" in refused.stderr
 
 
 def test_the_command_for_scripts(store: dao.Store, tmp_path: Path) -> None:

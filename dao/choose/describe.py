@@ -11,6 +11,7 @@ import pandas as pd
 
 from dao.choose.counts import value_counts
 from dao.notebook import Glance, table_html
+from dao.paths import shown_path
 from dao.sizes import counted
 
 if TYPE_CHECKING:
@@ -65,8 +66,9 @@ class Description:
 
 def at_a_glance(store: Store) -> str:
     """Return a selection in a few lines, without reading anything."""
+    path, n_datasets = shown_path(store.path), len(store.datasets)
     return (
-        f"Store {store.path!r}: {_share(store)} cells in {len(store.datasets)} datasets\n"
+        f"Store {path!r}: {_share(store)} cells in {n_datasets} datasets\n"
         f"  {_spaces(widths(store))}\n"
         f"  obs: {', '.join(map(repr, store.obs_columns)) or 'no columns'}\n"
         f"  backend {store.backend!r}, generation {store.manifest.generation}"
@@ -79,7 +81,7 @@ def as_glance(store: Store) -> Glance:
     one = f"store[{store.organisms[0]!r}]" if several else "store"
     datasets = counted(len(store.datasets), "dataset")
     return Glance(
-        f"Store {store.path!r}",
+        f"Store {shown_path(store.path)!r}",
         {
             "cells": f"{_share(store)} in {datasets}",
             **{o: f"{n:,} features" for o, n in widths(store).items()},

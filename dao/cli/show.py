@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from dao.cli.terminal import console, printable, table
+from dao.paths import shown_path
 from dao.sizes import counted, format_bytes
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _WIDTH_OF_NAMES = 40
 def show(description: dict[str, Any]) -> None:
     """Print a description of `dao.cli.describe` as tables."""
     text = Text.assemble(
-        (printable(description["path"]), "bold"),
+        (printable(shown_path(description["path"])), "bold"),
         f": {description['n_obs']:,} cells in {counted(len(description['datasets']), 'dataset')}, "
         f"{format_bytes(description['bytes'])} on disk\n"
         f"generation {description['generation']}, profile {description['profile']}, "

@@ -12,6 +12,7 @@ import click
 from dao.cli.command import PATH, StoreCommand, memory_option
 from dao.cli.result import json_option, result_as_json
 from dao.errors import DaoError
+from dao.paths import shown_path
 
 if TYPE_CHECKING:
     from dao.store import Store
@@ -193,7 +194,9 @@ def _summarise(store: Store, seconds: float) -> None:
     size = format_bytes(stored_bytes(store))
     lines.append(f"{size} on disk, written in {seconds:.1f} s")
     body = "".join(f"\n  {printable(line)}" for line in lines)
-    console().print(Text.assemble((printable(store.path), "bold"), body), soft_wrap=True)
+    console().print(
+        Text.assemble((printable(shown_path(store.path)), "bold"), body), soft_wrap=True
+    )
 
 
 def _source(text: str) -> Source:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dao.choose.describe import widths
 from dao.errors import DaoError
+from dao.paths import shown_path
 from dao.printable import printable
 from dao.provenance import created_by
 from dao.report.columns import column_facts
@@ -91,7 +92,7 @@ def _organisms(store: Store) -> list[str]:
 def _about(store: Store) -> dict[str, Any]:
     manifest = store.manifest
     return {
-        "path": printable(store.path),
+        "path": printable(shown_path(store.path)),
         "backend": store.backend,
         "generation": manifest.generation,
         "created": printable(manifest.created),

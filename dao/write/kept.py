@@ -27,14 +27,15 @@ def check_kept(source: Source, job: Job) -> None:
     argument, kept = _kept(job)
     if kept is None:
         return
-    lost = [name for name in source.constants if name not in kept]
+    used = str(source.subset)  # a condition may be about columns that are not stored
+    lost = [name for name in source.constants if name not in kept and name not in used]
     if lost:
         msg = (
             f"{source.label}: the constant {lost[0]!r} would be lost, because {argument} does not "
             f"name it.{near_matches(lost[0], kept)} Add it to {argument}, or leave it out."
         )
         raise ArgumentError(msg)
-    lost = [n for n in source.obs if n not in kept and n not in (source.subset or "")]
+    lost = [name for name in source.obs if name not in kept and name not in used]
     if lost:
         warn(
             f"{source.label}: obs= names the column {lost[0]!r}, which is not stored, because "
