@@ -41,7 +41,11 @@ MAY_IMPORT_FRAMEWORKS = {
     "integrations/loader.py",
     "integrations/monitor.py",
     "integrations/scvi.py",
+    "integrations/scvi_categories.py",
     "integrations/scvi_fields.py",
+    "integrations/scvi_query.py",
+    "integrations/scvi_reference.py",
+    "integrations/scvi_registry.py",
 }
 
 MAY_IMPORT_DASK = {

@@ -14,7 +14,6 @@ from dao.errors import (
     DaoWarning,
     UnknownColumnError,
     UnknownFeatureError,
-    UnknownValueError,
 )
 
 pytest.importorskip("scvi")
@@ -196,18 +195,6 @@ def test_a_saved_model_is_loaded(split: tuple[dao.Store, dao.Store], tmp_path: P
     )
 
 
-def test_only_categories_that_occur_are_numbered(store: dao.Store) -> None:
-    """A subset's model knows its own categories, and refuses cells of others."""
-    some = store.subset(louvain=["1", "2", "3"])
-    data = dao.integrations.ScviStore(some, batch_key="louvain")
-    assert data.n_batch == 3
-    assert set(data.batch_labels) == {"1", "2", "3"}
-    (batch,) = data.inference_dataloader(some)
-    assert set(batch["batch"].ravel().tolist()) == {0, 1, 2}
-    with pytest.raises(UnknownValueError, match="'louvain' were not there"):
-        data.inference_dataloader(store)
-
-
 def test_columns_of_numbers_are_categories_too(
     write: Callable[..., dao.Store], make_study: Callable[..., AnnData]
 ) -> None:
@@ -240,7 +227,7 @@ def test_features_and_layer_are_those_asked_for(path: Path, store: dao.Store) ->
 def test_what_cannot_be_trained_on_is_refused(
     write: Callable[..., dao.Store], make_study: Callable[..., AnnData]
 ) -> None:
-    """Missing and wrong columns, a last batch of one cell, values that are no counts."""
+    """Missing and wrong columns, a last batch of one cell, values that are not counts."""
     store = write(make_study(n_obs=65))
     make = dao.integrations.ScviStore
     with pytest.raises(UnknownColumnError, match="cell_type"):
@@ -256,5 +243,5 @@ def test_what_cannot_be_trained_on_is_refused(
     assert len(make(store, batch_size=64, drop_last=True).train_dataloader()) == 1
     study = make_study()
     study.X = study.X.log1p()
-    with pytest.warns(DaoWarning, match="no counts"):
+    with pytest.warns(DaoWarning, match="not counts"):
         make(write(study, "logged.dao"))

@@ -75,16 +75,16 @@ class LightningStore(LightningDataModule):
         self.arguments = arguments
         self.num_workers = num_workers
         self.multiprocessing_context = multiprocessing_context
-        for store in self.stores.values():
-            if store is not None:
-                store.generator(**arguments)  # what is wrong is said here, not in the trainer
+        for purpose, store in self.stores.items():
+            if store is not None:  # what is wrong is an error here, not in the trainer
+                store.generator(**self._arguments_of(purpose, store))
         if val is None:
             # What a trainer finds not overridden it does not ask for, nor warn about.
             self.val_dataloader = super().val_dataloader  # type: ignore[method-assign]
 
     def train_dataloader(self) -> StoreLoader:
         """Return shuffled batches of the trainer's epoch, those of this rank."""
-        return self._loader("train", self._epoch, **self.arguments)
+        return self._loader("train", self._epoch)
 
     def val_dataloader(self) -> StoreLoader:
         """Return all cells to validate on, in store order."""
@@ -99,14 +99,20 @@ class LightningStore(LightningDataModule):
         return self._in_order("predict")
 
     def _in_order(self, purpose: str) -> StoreLoader:
-        arguments = {**self.arguments, "sampler": "sequential", "drop_last": False}
-        return self._loader(purpose, lambda: 0, **arguments)
+        return self._loader(purpose, lambda: 0)
 
-    def _loader(self, purpose: str, epoch: Callable[[], int], **arguments: Any) -> StoreLoader:
+    def _arguments_of(self, purpose: str, store: Store) -> dict[str, Any]:
+        """Return the arguments of the generator of a store."""
+        if purpose == "train":
+            return dict(self.arguments)
+        return {**self.arguments, "sampler": "sequential", "drop_last": False}
+
+    def _loader(self, purpose: str, epoch: Callable[[], int]) -> StoreLoader:
         store = self.stores[purpose]
         if store is None:
             msg = f"There are no cells to {purpose} on: give {type(self).__name__} {purpose}=."
             raise ArgumentError(msg)
+        arguments = self._arguments_of(purpose, store)
         if self.trainer is not None:
             arguments |= {
                 "rank": self.trainer.global_rank,

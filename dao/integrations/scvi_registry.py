@@ -5,35 +5,43 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from dao.integrations.scvi_fields import Categories, ScviBatch
+    from dao.integrations.scvi_categories import Categories
+    from dao.integrations.scvi_fields import ScviFields
 
 __all__ = ["registry"]
 
 
 def registry(
-    fields: ScviBatch,
+    fields: ScviFields,
     *,
+    model_name: str,
     var_names: NDArray[Any],
     n_obs: int,
+    per_sample: Sequence[int],
     unlabeled_category: str,
     version: str,
 ) -> dict[str, Any]:
-    """Return what ``scvi.model.SCVI(registry=...)`` reads.
+    """Return what models of scvi-tools read as ``registry=``.
 
     Parameters
     ----------
     fields
         The columns.
+    model_name
+        The class of the model.
     var_names
         The features.
     n_obs
         Cells to train and to validate on.
+    per_sample
+        Cells of each sample; empty for models that do not know samples.
     unlabeled_category
         What cells without a label are.
     version
@@ -46,14 +54,16 @@ def registry(
     """
     labels = _category("labels", fields.labels)
     labels["state_registry"]["unlabeled_category"] = unlabeled_category
+    sample = {} if fields.sample is None else {"sample": _sample(fields.sample, per_sample)}
     return {
         "scvi_version": version,
-        "model_name": "SCVI",
+        "model_name": model_name,
         "setup_method_name": "setup_datamodule",
         "setup_args": {
             "layer": fields.layer,
             "batch_key": fields.batch and fields.batch.key,
             "labels_key": fields.labels and fields.labels.key,
+            "samples_key": fields.sample and fields.sample.key,
             "size_factor_key": None,
             "categorical_covariate_keys": [c.key for c in fields.categorical] or None,
             "continuous_covariate_keys": list(fields.continuous) or None,
@@ -70,6 +80,7 @@ def registry(
             "size_factor": _field(),
             "extra_categorical_covs": _categorical_covariates(fields.categorical),
             "extra_continuous_covs": _continuous_covariates(fields.continuous),
+            **sample,
         },
     }
 
@@ -97,6 +108,12 @@ def _category(name: str, categories: Categories | None) -> dict[str, Any]:
         },
         {f"n_{name}": len(names)},
     )
+
+
+def _sample(sample: Categories, per_sample: Sequence[int]) -> dict[str, Any]:
+    field = _category("sample", sample)
+    counts = torch.tensor(per_sample, dtype=torch.float32)
+    return {**field, "n_obs_per_sample": {"n_obs_per_sample": counts}}
 
 
 def _categorical_covariates(covariates: Sequence[Categories]) -> dict[str, Any]:
