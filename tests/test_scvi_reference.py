@@ -220,12 +220,12 @@ def test_query_mapping_with_an_unseen_batch(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             SCVI.setup_anndata(cells, batch_key="donor")
-            reference = SCVI(cells, encode_covariates=True, **SMALL)
+            reference = SCVI(cells, **SMALL)
             reference.train(max_epochs=1, **QUIET)
             expected = reference.get_latent_representation(cells)
     else:
         data = dao.integrations.ScviStore(store, batch_key="donor")
-        reference = SCVI(registry=data.registry, encode_covariates=True, **SMALL)
+        reference = SCVI(registry=data.registry, **SMALL)
         reference.train(datamodule=data, max_epochs=1, **QUIET)
         loader = data.inference_dataloader(store)
         expected = reference.get_latent_representation(dataloader=loader)
