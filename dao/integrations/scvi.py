@@ -66,8 +66,8 @@ class ScviStore(LightningStore):
         Whether values that the model of ``registry`` does not know get codes after those that it
         knows, for `load_query_data`. Labels of SCANVI cannot be extended.
     model_name
-        The class of the model: ``"SCVI"``, ``"SCANVI"`` or ``"TorchMRVI"``. If None, that of
-        ``registry``, or SCVI.
+        The class of the model: ``"SCVI"`` or ``"SCANVI"``. If None, that of ``registry``, or
+        SCVI.
     layer
         Where the counts are; X if None. With ``registry``, ``"X"`` for X.
     batch_key, labels_key, sample_key
