@@ -117,7 +117,7 @@ def check_dtype(what: str, infos: Sequence[MatrixInfo], wanted: np.dtype[Any]) -
     Raises
     ------
     dao.errors.ArgumentError
-        With the range of the values, and a dtype that holds them exactly.
+        With the range of the values, and a dtype that holds them.
     """
     for info in infos:
         if verdict_of(info, wanted) is Verdict.LOST:
@@ -163,9 +163,17 @@ def common_dtype(
     raise ArgumentError(msg)
 
 
+def _is_exact(info: MatrixInfo, dtype: np.dtype[Any]) -> bool:
+    """Return whether it is known that a dtype rounds no value of a matrix."""
+    if info.dtype.kind == "f":
+        return always_fits(info.dtype, dtype)
+    return verdict_of(info, dtype) is Verdict.FITS
+
+
 def _remedy(infos: Sequence[MatrixInfo]) -> str:
     for wrong in ({Verdict.LOST, Verdict.LOOK}, {Verdict.LOST}):
         for dtype in _WIDE:
             if not any(verdict_of(info, dtype) in wrong for info in infos):
-                return f"Pass dtype={str(dtype)!r}, which holds them exactly."
+                exact = all(_is_exact(info, dtype) for info in infos)
+                return f"Pass dtype={str(dtype)!r}{', which holds them exactly' if exact else ''}."
     return "No dtype holds the values of all selected datasets: select datasets apart."

@@ -551,6 +551,8 @@ class Store(View):
         ------
         dao.errors.UnknownColumnError
             With the nearest names.
+        dao.errors.ArgumentError
+            If the column holds numbers, booleans or times, which have no categories.
 
         Examples
         --------
@@ -558,6 +560,14 @@ class Store(View):
         ['B cell', 'T cell', 'NK cell', 'monocyte']
         """
         self._check_column(column)
+        info = self._obs.infos[column]
+        if info.kind not in {"categorical", "string"}:
+            msg = (
+                f"obs column {column!r} is {info.dtype}, which has no categories. "
+                f"store.obs[{column!r}].unique() has its values; to have codes, write it as a "
+                "category."
+            )
+            raise ArgumentError(msg)
         return list(self._obs.categories(column))
 
     def describe(self) -> Description:

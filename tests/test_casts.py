@@ -215,3 +215,21 @@ def test_matrix_that_is_larger_than_its_sample(tmp_path: Path, dense: bool) -> N
     store = opened(tmp_path, study(x if dense else sp.csr_matrix(x)), "h5ad in memory")
     found = store.to_anndata().X
     assert ((found if dense else found.toarray()) == x).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "remedy"),
+    [
+        (np.array([[0.1, 1e-9]]), "int32", "Pass dtype='float32'."),
+        (np.array([[0.5, 3.0]], np.float32), "int32", "Pass dtype='float32', which holds it exactly."),
+        (np.array([[2**20, 7]]), "uint8", "Pass dtype='float32', which holds them exactly."),
+        (np.array([[2**40 + 1, 7]]), "uint8", "Pass dtype='float64', which holds them exactly."),
+    ],
+)  # fmt: skip
+def test_a_remedy_is_true(tmp_path: Path, values: Any, dtype: str, remedy: str) -> None:
+    """The error of a dtype calls another one exact only where it rounds nothing."""
+    store = opened(tmp_path, study(values), "store")
+    with pytest.raises(ArgumentError) as caught:
+        for _ in store.generator(1, dtype=dtype):
+            pass
+    assert str(caught.value).endswith(remedy)

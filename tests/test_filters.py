@@ -424,3 +424,19 @@ def test_the_filters_of_a_store_are_those_of_its_frame(
         assert list(got) == list(obs.index[mask.to_numpy(bool)])
     assert store.subset(time=None).n_obs == int(obs["time"].isna().sum())
     assert store.subset(flag=pd.NA).n_obs == int(obs["flag"].isna().sum())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "time.dt.hour == 3", "3 < time.dt.hour", "text.cat.codes == 0", "text.str.len() > 2",
+        "text.str[0] == 'a'", "time.dt.year in [2024]", "time.dt.month.isin([1])", "whole.values > 2",
+        "2 < time.dt.day < 4", "time.dt.year is None", "text[0] == 'a'",
+    ],
+)  # fmt: skip
+def test_accessors_are_calculations(write: Callable[..., dao.Store], study: Any, text: str) -> None:
+    """Attributes and items of a column are refused with the way that does it."""
+    with pytest.raises(
+        errors.ExpressionError, match=r"is a calculation or function.*store\[mask\]"
+    ):
+        write(study).subset(text)

@@ -200,3 +200,19 @@ def test_transform_gets_jax_arrays(large: dao.Store) -> None:
     batches = large.jax(x_format="dense", transform=lambda b: jax.numpy.log1p(b["X"]).sum())
     expected = np.log1p(large.to_anndata().X.toarray()).sum()
     assert float(sum(batches)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_numbers_with_missing_ones_are_not_rounded(
+    write: Callable[..., dao.Store], make_study: Callable[..., ad.AnnData]
+) -> None:
+    """jax of 32 bits refuses whole numbers that float32 would round, and gives others."""
+    study = make_study(n_obs=3)
+    for value, fits in ((2**24, True), (2**24 + 1, False)):
+        study.obs["n"] = pd.array([value, None, 3], dtype="Int64")
+        store = write({"a": study}, mode="overwrite")
+        if fits:
+            [batch] = store.jax(batch_size=3, obs_keys=["n"])
+            assert np.nanmax(batch["obs"]["n"]) == value
+        else:
+            with pytest.raises(ArgumentError, match=f"'n'.*float32.*{value}"):
+                store.jax(batch_size=3, obs_keys=["n"])

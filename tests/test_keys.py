@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dao import errors
+from dao.batches.numeric import numeric_obs
 from dao.batches.rows import rows_of
 from dao.errors import near_matches
 from dao.samplers import Balanced, Grouped, Labels
@@ -139,3 +140,66 @@ def test_a_table_that_no_memory_holds_is_refused(store: dao.Store, monkeypatch: 
     counts = store.value_counts("times")
     assert counts.index[0] == pd.Timestamp("2024-01-01")
     assert counts.iloc[0] == 2
+
+
+# --- whole numbers as tensors --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.array([2**53 + 1, None, 5], dtype="Int64"),
+        pd.array([-(2**53) - 1, None, 5], dtype="Int64"),
+        pd.array([2**63 - 1, None, 5], dtype="Int64"),
+        pd.array([2**64 - 1, None, 5], dtype="UInt64"),
+    ],
+)
+def test_a_whole_number_is_not_rounded(write: Callable[..., dao.Store], values: Any) -> None:
+    """What float64 cannot hold next to missing values is an error that names the column."""
+    obs = pd.DataFrame({"id": values}, index=["a", "b", "c"])
+    column = write(ad.AnnData(np.eye(3, dtype="f4"), obs=obs)).obs_column("id")
+    with pytest.raises(errors.ArgumentError, match=f"'id'.*{values[0]} exactly.*obs_keys"):
+        numeric_obs("id", column)
+    assert sorted(numeric_obs("id", column.take(column.values == 5)).tolist()) == [5]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.array([2**53, None, -(2**60)], dtype="Int64"),
+        pd.array([-(2**63), None, 2**62], dtype="Int64"),
+        pd.array([2**63, None, 2**53 + 2], dtype="UInt64"),
+        pd.array([2**31 - 1, None, -(2**31)], dtype="Int32"),
+    ],
+)
+def test_whole_numbers_that_floats_hold(write: Callable[..., dao.Store], values: Any) -> None:
+    """Missing values are NaN, and every number is the one that was written."""
+    obs = pd.DataFrame({"id": values}, index=["a", "b", "c"])
+    store = write(ad.AnnData(np.eye(3, dtype="f4"), obs=obs), shuffle=False)
+    found = numeric_obs("id", store.obs_column("id"))
+    assert [int(found[0]), int(found[2])] == [values[0], values[2]]
+    assert np.isnan(found[1])
+
+
+def test_a_study_without_the_column_rounds_nothing(write: Callable[..., dao.Store]) -> None:
+    """Ids stay whole until an append makes some missing; then torch refuses them."""
+    pytest.importorskip("torch")
+    obs = pd.DataFrame({"id": 2**60 + np.arange(3)}, index=["a", "b", "c"])
+    x = np.eye(3, dtype="f4")
+    [batch] = write({"a": ad.AnnData(x, obs=obs)}, shuffle=False).torch(3, obs_keys=["id"])
+    assert sorted(batch["obs"]["id"].tolist()) == obs["id"].tolist()
+    store = write({"b": ad.AnnData(x)}, mode="append")
+    with pytest.raises(errors.ArgumentError, match=r"'id'.*has missing values"):
+        list(store.torch(3, obs_keys=["id"]))
+    batches = list(store.torch(3, obs_keys=["dataset"]))
+    assert sum(len(b["X"]) for b in batches) == 6
+
+
+@pytest.mark.parametrize("name", ["int64", "float32", "times", "lengths", "boolean"])
+def test_columns_without_categories(store: dao.Store, name: str) -> None:
+    """Categories of numbers, times and booleans are an error, not an empty list."""
+    dtype = store.manifest.obs_columns[name].dtype
+    with pytest.raises(errors.ArgumentError) as caught:
+        store.categories(name)
+    assert f"{name!r} is {dtype}" in str(caught.value)
+    assert f"store.obs[{name!r}].unique()" in str(caught.value)

@@ -180,3 +180,23 @@ def test_a_wrong_batch_size_is_refused(store: dao.Store) -> None:
         store.generator(9, sampler=Paired("drug", "control"))
     with pytest.raises(ArgumentError, match="batch_size=None"):
         store.generator(None, sampler=Weighted("depth"))
+
+
+@pytest.mark.parametrize(
+    ("names", "value", "hint"),
+    [
+        ((1, 2), "1", "Numbers stand without quotes: 1."),
+        ((1.5, 2.0), " 1.5", "Numbers stand without quotes: 1.5."),
+        ((True, False), "True", "Numbers stand without quotes: True."),
+        (("1", "2"), 1, "Text stands in quotes: '1'."),
+        (("one", "two"), "onee", "Did you mean 'one'?"),
+        ((1, 2), "x", "Known: '1', '2'."),
+    ],
+)
+def test_numbers_and_text_are_told_apart(names: tuple[Any, ...], value: Any, hint: str) -> None:
+    """A value in or without quotes by mistake is pointed out by every sampler that takes one."""
+    rows = Rows(np.array([2]), 2, {"c": Labels(np.array([0, 1], np.int32), names)})
+    for sampler in (Weighted({"c": {value: 1}}), Paired("c", control=value)):
+        with pytest.raises(ArgumentError) as caught:
+            sampler.plan(rows, seed=0, epoch=0)
+        assert str(caught.value) == f"obs column 'c' has no value {value!r}. {hint}"

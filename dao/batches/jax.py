@@ -9,7 +9,7 @@ import numpy as np
 
 from dao.backend import missing_extra
 from dao.batches.glance import Glanced
-from dao.batches.numeric import numeric_obs
+from dao.batches.numeric import check_exact, numeric_dtype, numeric_obs
 from dao.batches.spec import MatrixSpec
 from dao.errors import ArgumentError
 from dao.matrices import check_dtype
@@ -152,3 +152,5 @@ def _check_fits_32_bits(generator: Generator) -> None:
                 f"{remedy}, or leave the column out of obs_keys."
             )
             raise ArgumentError(msg)
+        if numeric_dtype(name, column).kind == "f":
+            check_exact(name, column, np.dtype(np.float32))

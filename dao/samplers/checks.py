@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.errors import ArgumentError
+from dao.errors import ArgumentError, near_matches
 from dao.warn import warn
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dao.samplers.rows import Rows
 
-__all__ = ["check_columns", "check_groups", "named"]
+__all__ = ["check_columns", "check_groups", "named", "no_value"]
+
+_NUMBERS = bool | int | float | np.number | np.bool_
 
 
 def check_columns(argument: str, by: Any) -> None:
@@ -69,3 +73,27 @@ def check_groups(sampler: str, by: Any, rows: Rows, left_out: str = "are left ou
 def named(by: Any) -> str:
     """Return the names of columns as they stand in a sentence."""
     return repr(by) if isinstance(by, str) else ", ".join(map(repr, by))
+
+
+def no_value(column: str, value: Any, known: Sequence[Any]) -> ArgumentError:
+    """Return the error for a value that a column does not have.
+
+    >>> str(no_value("plate", "1", [1, 2]))
+    "obs column 'plate' has no value '1'. Numbers stand without quotes: 1."
+    """
+    numbers = len(known) > 0 and isinstance(known[0], _NUMBERS)
+    if isinstance(value, str) and numbers and _reads_as_number(value):
+        hint = f" Numbers stand without quotes: {value.strip()}."
+    elif isinstance(value, _NUMBERS) and str(value) in known:
+        hint = f" Text stands in quotes: {str(value)!r}."
+    else:
+        hint = near_matches(value, known)
+    return ArgumentError(f"obs column {column!r} has no value {value!r}.{hint}")
+
+
+def _reads_as_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return text.strip() in {"True", "False"}
+    return True

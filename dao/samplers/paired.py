@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.errors import ArgumentError, near_matches
+from dao.errors import ArgumentError
 from dao.samplers.blocks import check_lengths, narrow, shuffled_blocks
-from dao.samplers.checks import check_columns, named
+from dao.samplers.checks import check_columns, named, no_value
 from dao.samplers.plan import EpochPlan, even_windows
 from dao.samplers.rng import integers, permutation
 from dao.warn import warn
@@ -128,9 +128,7 @@ class Paired:
         """Return treated rows, the group of each, and the controls of each group."""
         kinds = rows.labels(self.by)
         if self.control not in kinds.names:
-            near = near_matches(self.control, kinds.names)
-            msg = f"obs column {self.by!r} has no value {self.control!r}.{near}"
-            raise ArgumentError(msg)
+            raise no_value(self.by, self.control, kinds.names)
         control = kinds.codes == list(kinds.names).index(self.control)
         alike = rows.labels(self.match) if self.match else None
         codes = np.zeros(rows.n, np.int64) if alike is None else alike.codes.astype(np.int64)

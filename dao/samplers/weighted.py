@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.errors import ArgumentError, near_matches
+from dao.errors import ArgumentError
 from dao.samplers.blocks import check_lengths, narrow, shuffled_blocks
+from dao.samplers.checks import no_value
 from dao.samplers.draws import Draws
 from dao.samplers.plan import EpochPlan, even_windows
 from dao.samplers.rng import permutation, uniforms
@@ -161,9 +162,7 @@ def _looked_up(column: str, weight_of: Mapping[Any, float], labels: Labels) -> N
     known = set(labels.names)
     unknown = [value for value in weight_of if value not in known]
     if unknown:
-        near = near_matches(unknown[0], labels.names)
-        msg = f"obs column {column!r} has no value {unknown[0]!r}.{near}"
-        raise ArgumentError(msg)
+        raise no_value(column, unknown[0], labels.names)
     table = np.array([*(weight_of.get(name, 0.0) for name in labels.names), 0.0], np.float64)
     return table[labels.codes]
 

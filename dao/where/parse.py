@@ -118,6 +118,8 @@ class _Parser:
             return Not(test) if isinstance(op, ast.IsNot) else test
         name = _COMPARE[type(op)]
         for side in (left, right):
+            if _is_accessor(side):
+                raise self.error(side, _NO_CALCULATIONS)
             if _is_calculation(side) and any(isinstance(n, ast.Name) for n in ast.walk(side)):
                 raise self.error(side, _NO_CALCULATIONS)
         if isinstance(left, ast.Name) and isinstance(right, ast.Name):
@@ -166,7 +168,7 @@ class _Parser:
         return Test(column, method, text)
 
     def column(self, node: ast.expr) -> str:
-        if _is_calculation(node):
+        if _is_calculation(node) or _is_accessor(node):
             raise self.error(node, _NO_CALCULATIONS)
         if not isinstance(node, ast.Name):
             raise self.error(node, "is not the name of a column")
@@ -232,6 +234,13 @@ def _is_calculation(node: ast.expr) -> bool:
     if isinstance(node, ast.Call):
         return not (isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS)
     return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd)
+
+
+def _is_accessor(node: ast.expr) -> bool:
+    """Whether it is an attribute or item of a column, as ``t.dt.hour`` or ``name.str[0]``."""
+    if not isinstance(node, ast.Attribute | ast.Subscript):
+        return False
+    return any(isinstance(n, ast.Name) for n in ast.walk(node))
 
 
 def _is_branch(node: ast.expr) -> bool:
