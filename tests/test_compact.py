@@ -133,7 +133,6 @@ def test_what_the_store_says_stays(write: Write, studies: dict[str, ad.AnnData])
     pd.testing.assert_frame_equal(alone.compact(progress=False).matching(), matching)
 
 
-@pytest.mark.filterwarnings("ignore:The store has cells of")
 def test_what_cannot_be_merged(
     tmp_path: Path, store: dao.Store, make_study: Callable[..., ad.AnnData]
 ) -> None:

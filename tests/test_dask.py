@@ -92,7 +92,6 @@ def selections(store: dao.Store) -> dict[str, dao.Store]:
     }
 
 
-@pytest.mark.filterwarnings("ignore:No cell is selected")
 def test_equal_on_every_scheduler(path: Path, scheduler: str) -> None:
     """X, layers and obs of every kind of selection are those of the store itself."""
     store = dao.load_store(path)

@@ -175,7 +175,6 @@ def test_lists_patterns_dicts_and_sources(plain: Path, studies: dict[str, ad.Ann
     assert chosen.X.sum() == wanted.X.sum()
 
 
-@pytest.mark.filterwarnings("ignore:No organism is given")
 def test_organisms_and_wanted_features(plain: Path, make_study: Callable[..., ad.AnnData]) -> None:
     """Each organism has its feature space, and features= means what it means to write_store."""
     mouse = make_study(9, 20, genes=[f"M{i}" for i in range(40)])

@@ -37,7 +37,6 @@ def same(mine: dao.Store, theirs: dao.Store) -> bool:
     return cells and order and features[0] == features[1] and mine.organisms == theirs.organisms
 
 
-@pytest.mark.filterwarnings("ignore:No cell is selected")
 def test_cells_and_features_come_back(store: dao.Store, tmp_path: Path) -> None:
     """Everything, a subset, an order with repeats, nothing; features in their order."""
     genes = store.select_features(["G7", "new", "G2"], missing="zero")
