@@ -26,6 +26,7 @@ from fuzz.oracle import (
     member,
     merged,
     ordered_rightly,
+    sums_too_large,
     within,
 )
 from fuzz.studies import COLUMNS, Study, studies
@@ -377,6 +378,8 @@ class StoreMachine(RuleBasedStateMachine):
         new = {n: member(n, s, layers, obsm) for n, s in named.items()}
         after = {**({} if mode == "create" else self.members), **new}
         reason = self._reason(after, features)
+        if any(map(sums_too_large, new.values())):
+            reason = reason or "sums that no 64 bits hold"
         if any(study.leaves_out_chunks for study in given):
             reason = reason or "chunks of zeros"
         sources = {}

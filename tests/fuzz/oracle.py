@@ -88,6 +88,17 @@ def member(name: str, study: Study, layers: Iterable[str], obsm: Iterable[str]) 
     )
 
 
+def sums_too_large(one: Member) -> bool:
+    """Return whether columns of one gene add up to more than their integers can hold."""
+    return any(
+        dtype in {"int64", "uint64"} and not exact_in(value, dtype)
+        for name, rows in one.matrices.items()
+        for dtype in one.dtypes[name]
+        for row in rows
+        for value in row.values()
+    )
+
+
 def within(one: Member, genes: set[str]) -> Member:
     """Return a dataset with the genes that the store has, when it is written."""
     matrices = {
