@@ -164,6 +164,69 @@ def test_whole_numbers_keep_their_digits(write: Write) -> None:
     assert column(store, "n") == [large, None]
 
 
+CATEGORIES: dict[str, tuple[Any, list[Any], dict[str, Any]]] = {
+    # What the study has, the categories of the store, and what is declared of them.
+    "ints": ([10, 9, 2, 10], [2, 9, 10], {}),
+    "int8": (np.array([10, 9, -2, 10], "i1"), [-2, 9, 10], {}),
+    "large": (np.array([2**64 - 1, 2**53 + 1, 2**53, 0], "u8"),
+              [0, 2**53, 2**53 + 1, 2**64 - 1], {}),
+    "Int64": (pd.array([10, None, 2**53 + 1, 2], "Int64"), [2, 10, 2**53 + 1], {}),
+    "objects": (np.array([10, None, 9, True], object)[[0, 1, 2, 0]], [9, 10], {}),
+    "bools": ([True, False, True, True], [False, True], {}),
+    "boolean": (pd.array([True, None, False, True], "boolean"), [False, True], {}),
+    "floats": ([10.5, 9.0, np.nan, 10.5], [9.0, 10.5], {}),
+    "int categories": (pd.Categorical([10, 9, 2, 10], categories=[10, 2, 9, 7]), [10, 2, 9, 7], {}),
+    "bool categories": (pd.Categorical([True, False, None, True]), [False, True], {}),
+    "text": (["10", "9", "2", "10"], ["10", "2", "9"], {}),
+    "mixed": (np.array([10, "a", None, 10], object), ["10", "a"], {}),
+    "times": (pd.to_datetime(["2024-01-02"] * 4), ["2024-01-02 00:00:00"], {}),
+    "declared ints": ([2, 0, 1, 0], [0, 1, 2], {"values": [0, 1, 2]}),
+    "declared numpy": ([2, 0, 1, 0], [2, 1, 0, 5], {"values": np.array([2, 1, 0, 5])}),
+    "declared order": ([2, 0, 1, 0], [2, 1, 0], {"values": [2, 1, 0], "ordered": True}),
+    "declared for floats": ([2.0, np.nan, 1, 0], [0, 1, 2], {"values": [0, 1, 2]}),
+    "declared floats": ([0, 1, 1, 0], [0.0, 0.5, 1.0], {"values": [0.0, 0.5, 1.0]}),
+    "declared bools": ([True, False, True, True], [True, False], {"values": [True, False]}),
+    "declared text": ([2, 0, 1, 0], ["0", "1", "2"], {"values": ["0", "1", "2"]}),
+    "number as default": ([5.0, np.nan, 3.0, 5.0], [-1.0, 3.0, 5.0], {"default": -1}),
+    "text as default": ([5, 3, 5, 3], ["3", "5"], {"values": ["3", "5"], "default": "3"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CATEGORIES)
+def test_categories_keep_the_type_of_their_values(write: Write, name: str) -> None:
+    """Numbers and booleans stay what they are, in the order of numbers, through an append, too."""
+    values, categories, more = CATEGORIES[name]
+    store = write({"a": study(n=values)}, obs_schema={"n": {"dtype": "category", **more}})
+    assert store.categories("n") == categories
+    assert list(map(type, store.categories("n"))) == list(map(type, categories))
+    assert store.obs["n"].dtype.ordered == bool(more.get("ordered"))
+    kind = type(categories[0])
+    plain = [None if pd.isna(v) else v for v in pd.Series(values, dtype=object)]
+    expected = [more.get("default") if v is None else kind(v) for v in plain]
+    assert column(store, "n") == expected
+    again = write({"b": study(n=values)}, mode="append")
+    assert again.manifest.obs_schema == store.manifest.obs_schema
+    assert again.categories("n") == categories
+    assert column(again, "n", "b") == expected
+
+
+def test_categories_that_cannot_be(write: Write) -> None:
+    """Text where numbers are declared, other numbers, and numbers that would be rounded."""
+    schema = {"n": dao.ObsColumn("category", values=[0, 1, 2])}
+    with pytest.raises(errors.ObsTypeError, match=r"'1' \(2 cells\), which is text"):
+        write({"a": study(n=["1", "1"])}, obs_schema=schema)
+    with pytest.raises(errors.ObsTypeError, match=r"3 \(1 cells\)"):
+        write({"a": study(n=[1, 3])}, obs_schema=schema)
+    numbers = pd.Series([2**53 + 1, 0.5], dtype=object).to_numpy()
+    with pytest.raises(errors.ObsTypeError, match="would round"):
+        write({"a": study(n=numbers)}, obs_schema={"n": "category"})
+    with pytest.raises(errors.ObsTypeError, match="'n'"):
+        write({"a": study(n=["x"]), "b": study(n=[1])}, obs_schema={"n": "category"})
+    assert column(write({"a": study(n=["x"])}, obs_schema={"n": "category"}), "n") == ["x"]
+    store = write({"b": study(n=[1])}, mode="append")
+    assert store.categories("n") == ["x", "1"]  # the store has text already
+
+
 def test_the_store_remembers_its_schema(tmp_path: Path, write: Write) -> None:
     """Appended studies are held to it; another schema is refused; overwriting forgets it."""
     schema = {"sex": {"dtype": "category", "values": ["male", "female"], "required": True}}
@@ -198,6 +261,11 @@ def test_the_store_remembers_its_schema(tmp_path: Path, write: Write) -> None:
         ({"a": {"dtype": "bool", "default": "no"}}, "'no'"),
         ({"a": {"dtype": "category", "values": ["x"], "default": "y"}}, "'y'"),
         ({"a": {"dtype": "category", "ordered": True}}, "ordered"),
+        ({"a": {"dtype": "category", "values": [1, "1"]}}, "all texts, all numbers"),
+        ({"a": {"dtype": "category", "values": [True, 1]}}, "all texts, all numbers"),
+        ({"a": {"dtype": "category", "values": [1, 1.0]}}, "each once"),
+        ({"a": {"dtype": "category", "values": [2**64]}}, "no value of dtype"),
+        ({"a": {"dtype": "category", "values": [1.0, float("inf")]}}, "no value of dtype"),
         ({"dataset": "string"}, "name of a column"),
         ({"a": 3}, "give a dtype"),
         (["a"], "must map"),

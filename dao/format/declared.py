@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,8 @@ class ObsColumn:
         ``"category"``, ``"string"``, ``"bool"``, or a number as ``"int32"`` or ``"float32"``;
         as the studies have it if None.
     values
-        The values that are allowed; of a category in the order of its codes.
+        The values that are allowed; of a category in the order of its codes: texts, numbers or
+        booleans.
     default
         For cells without a value, and for studies without the column.
     required
@@ -61,6 +62,8 @@ class ObsColumn:
             object.__setattr__(self, "values", _listed(self.values))
         if _is_missing(self.default):
             object.__setattr__(self, "default", None)
+        elif isinstance(self.default, np.generic):
+            object.__setattr__(self, "default", self.default.item())
         problem = self._problem()
         if problem:
             raise ArgumentError(problem)
@@ -72,16 +75,23 @@ class ObsColumn:
             return "required and ordered must be true or false"
         if self.ordered and (self.dtype != "category" or not self.values):
             return "ordered needs dtype='category' and values"
+        return self._problem_of_values()
+
+    def _problem_of_values(self) -> str | None:
         for value in (*(self.values or ()), *([] if self.default is None else [self.default])):
             if not self._fits(value):
                 return f"{value!r} is no value of dtype {self.dtype!r}"
+        if self.dtype == "category" and not _are_alike(self.values or ()):
+            return "the values of a category are all texts, all numbers or all booleans, each once"
         if self.values is not None and self.default is not None and self.default not in self.values:
             return f"the default {self.default!r} is not among the values"
         return None
 
     def _fits(self, value: Any) -> bool:
-        if self.dtype in {"category", "string"}:
+        if self.dtype == "string":
             return isinstance(value, str)
+        if self.dtype == "category":
+            return isinstance(value, str) or _fits_category(value)
         if self.dtype == "bool":
             return isinstance(value, bool)
         if self.dtype is None:
@@ -148,6 +158,18 @@ def _is_missing(value: object) -> bool:
     if value is None or type(value).__name__ in {"NAType", "NaTType"}:
         return True
     return isinstance(value, float | np.floating) and bool(np.isnan(value))
+
+
+def _are_alike(values: Sequence[Any]) -> bool:
+    """Return whether values can be the categories of one column, none of them twice."""
+    kinds = {str if isinstance(v, str) else bool if isinstance(v, bool) else float for v in values}
+    return len(kinds) <= 1 and len(set(values)) == len(values)
+
+
+def _fits_category(value: object) -> bool:
+    if isinstance(value, float):
+        return bool(np.isfinite(value))
+    return isinstance(value, int) and -(2**63) <= value < 2**64
 
 
 def _fits_number(value: float, dtype: np.dtype[Any]) -> bool:

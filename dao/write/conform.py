@@ -6,26 +6,37 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import infer_dtype
 
 from dao.errors import ObsTypeError, near_matches
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from dao.format.declared import ObsColumn
 
 __all__ = ["conform_obs"]
 
 _SHOWN = 5
+_NUMBERS = {"boolean", "integer", "floating", "mixed-integer-float"}
 
 
 def conform_obs(
-    obs: pd.DataFrame, schema: Mapping[str, ObsColumn] | None, label: str
+    obs: pd.DataFrame,
+    schema: Mapping[str, ObsColumn] | None,
+    label: str,
+    text: Collection[str] = (),
 ) -> pd.DataFrame:
     """Return the declared columns of obs, in their order, with the declared types.
 
     Columns that are not declared are left out. A column that the study lacks is filled with its
-    default, or left out where it has none.
+    default, or left out where it has none. Categories keep the type of their values: numbers and
+    booleans stay what they are.
+
+    Parameters
+    ----------
+    text
+        Columns whose categories the store already holds as text.
 
     Raises
     ------
@@ -42,7 +53,7 @@ def conform_obs(
         elif name in obs.columns or declared.default is not None:
             values = obs[name] if name in obs.columns else pd.Series(None, obs.index, dtype=object)
             try:
-                columns[name] = _conformed(values, declared)
+                columns[name] = _conformed(values, declared, as_text=name in text)
             except (TypeError, ValueError) as error:
                 problems.append(f"{name!r} {error}.")
     if problems:
@@ -56,25 +67,52 @@ def conform_obs(
     return pd.DataFrame(columns, index=obs.index, copy=False)
 
 
-def _conformed(values: pd.Series, declared: ObsColumn) -> pd.Series:
+def _conformed(values: pd.Series, declared: ObsColumn, *, as_text: bool) -> pd.Series:
     if declared.dtype is None and declared.values is None and declared.default is None:
         return values
     plain = values.astype(object).where(values.notna(), declared.default)
+    if declared.dtype == "category":
+        return _as_category(values, plain, declared, as_text=as_text)
     if declared.dtype == "bool":
         plain = _as_bool(plain)
-    elif declared.dtype in {"category", "string"}:
+    elif declared.dtype == "string":
         plain = plain.map(str, na_action="ignore")
     elif declared.dtype is not None:
         return _as_number(_allowed(plain, declared), np.dtype(declared.dtype))
     plain = _allowed(plain, declared)
-    if declared.dtype == "category":
-        categories = list(declared.values or _categories(values, plain))
-        return pd.Series(
-            pd.Categorical(plain, categories=categories, ordered=declared.ordered), values.index
-        )
     if declared.dtype is None and isinstance(values.dtype, pd.CategoricalDtype):
         return pd.Series(pd.Categorical(plain), values.index)
     return plain.infer_objects() if declared.dtype is None else plain
+
+
+def _as_category(
+    values: pd.Series, plain: pd.Series, declared: ObsColumn, *, as_text: bool
+) -> pd.Series:
+    known = list(values.cat.categories) if isinstance(values.dtype, pd.CategoricalDtype) else []
+    if declared.values is not None:
+        as_text = isinstance(next(iter(declared.values), ""), str)
+    elif not as_text:
+        kind = infer_dtype([*known, *plain.dropna()], skipna=True)
+        as_text = kind not in _NUMBERS
+    if as_text:
+        plain = plain.map(str, na_action="ignore")
+        known = [str(c) for c in known]
+    plain = _allowed(plain, declared)
+    if declared.values is not None:
+        categories = list(declared.values)
+    else:
+        # The study's own ones come in their order, and before a default that they lack.
+        categories = list(dict.fromkeys([*known, *sorted(plain.dropna().unique())]))
+    index = pd.Index(categories, dtype=None if categories else object)
+    if list(index) != categories:
+        msg = (
+            "holds large whole numbers next to fractions, which float64 would round: declare it "
+            "as 'string'"
+        )
+        raise ValueError(msg)
+    codes = index.get_indexer(plain.to_numpy(object))
+    dtype = pd.CategoricalDtype(index, ordered=declared.ordered)
+    return pd.Series(pd.Categorical.from_codes(codes, dtype=dtype), values.index)
 
 
 def _allowed(plain: pd.Series, declared: ObsColumn) -> pd.Series:
@@ -84,18 +122,14 @@ def _allowed(plain: pd.Series, declared: ObsColumn) -> pd.Series:
     if len(strange):
         shown = ", ".join(f"{v!r} ({n:,} cells)" for v, n in strange.head(_SHOWN).items())
         rest = f" and {len(strange) - _SHOWN} more" if len(strange) > _SHOWN else ""
-        near = near_matches(strange.index[0], declared.values)
-        msg = f"has values that are not allowed: {shown}{rest}.{near}".rstrip(".")
+        near = f".{near_matches(strange.index[0], declared.values)}"
+        if isinstance(strange.index[0], str) and not isinstance(
+            next(iter(declared.values), ""), str
+        ):
+            near = f", which is text, and those of obs_schema are not: {declared.values[0]!r}"
+        msg = f"has values that are not allowed: {shown}{rest}{near}".rstrip(".")
         raise ValueError(msg)
     return plain
-
-
-def _categories(values: pd.Series, plain: pd.Series) -> list[str]:
-    """Return the study's own categories in their order, and a default that they lack."""
-    known: list[Any] = []
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        known = [str(c) for c in values.cat.categories]
-    return list(dict.fromkeys([*known, *sorted(plain.dropna().unique())]))
 
 
 def _as_bool(plain: pd.Series) -> pd.Series:

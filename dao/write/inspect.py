@@ -153,7 +153,8 @@ def read_obs(source: Source, obs: pd.DataFrame, job: Job) -> pd.DataFrame:
     """Return the obs of a source as it will be stored, in source order."""
     check_kept(source, job)
     obs = prepare_obs(source, obs, job.obs_columns, job.obs_schema)
-    obs = conform_obs(obs, job.obs_schema, source.label)
+    text = {name for name, stored in job.categories.items() if stored.dtype == "string"}
+    obs = conform_obs(obs, job.obs_schema, source.label, text)
     return join_categories(obs, job.categories, source.label)
 
 
