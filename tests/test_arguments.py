@@ -88,3 +88,28 @@ def test_other_calls(store: dao.Store, call: str) -> None:
     for value in (0, 2.5, np.ones((2, 2)), np.array(3), pd.NA, [None]):
         with pytest.raises(ArgumentError):
             CALLS[call](store, value)
+
+
+@pytest.mark.parametrize("argument", ["layers", "obsm", "cluster_by", "obs_columns"])
+def test_names_that_are_written(
+    write: Callable[..., dao.Store], make_study: Any, argument: str
+) -> None:
+    """What is not a name or a list of names is refused before anything is written."""
+    for value in (True, 0, 2.5, pd.NA, [None], ["a", 1], [""], ["a", "a"], np.array(3)):
+        with pytest.raises(ArgumentError, match=rf"^{argument}="):
+            write({"a": make_study(0)}, **{argument: value})
+
+
+def test_interleave_takes_dicts(store: dao.Store) -> None:
+    """Lists of generators and of weights are refused in words."""
+    generator = store.generator(8)
+    for value in ([generator], (generator,), generator, "a", None, True):
+        with pytest.raises(ArgumentError, match=r"^generators=.*pass a dict"):
+            dao.interleave(value)
+    for weights in ([1], 2, "a", True):
+        with pytest.raises(ArgumentError, match=r"^weights=.*pass a dict"):
+            dao.interleave({"a": generator}, weights)
+    for weight in ("1", None, [1]):
+        with pytest.raises(ArgumentError, match=r"^weights=.*'a' is not a number"):
+            dao.interleave({"a": generator}, {"a": weight})
+    assert len(list(dao.interleave({"a": generator}, {"a": 2}))) == len(generator)

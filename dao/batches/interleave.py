@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from dao.arguments import shown
 from dao.batches.glance import interleaved_glance
 from dao.errors import ArgumentError, near_matches
 from dao.samplers.deal import deal
@@ -251,6 +252,18 @@ def _states(value: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _check(generators: Mapping[str, Batches], weights: Mapping[str, float] | None) -> None:
+    if not isinstance(generators, Mapping):
+        msg = (
+            f"generators={shown(generators)}: pass a dict of names and generators, as in "
+            "{'blood': blood.generator(64), 'gut': gut.generator(64)}."
+        )
+        raise ArgumentError(msg)
+    if weights is not None and not isinstance(weights, Mapping):
+        msg = (
+            f"weights={shown(weights)}: pass a dict of names and weights, as in "
+            "{'blood': 2, 'gut': 1}."
+        )
+        raise ArgumentError(msg)
     if not generators:
         msg = "There is nothing to interleave."
         raise ArgumentError(msg)
@@ -262,6 +275,9 @@ def _check(generators: Mapping[str, Batches], weights: Mapping[str, float] | Non
             msg = f"There is no generator {name!r} to give a weight.{near}"
             raise ArgumentError(msg)
     for name in generators:
+        if not isinstance(weights.get(name, 0), int | float | np.number):
+            msg = f"weights={shown(weights)}: the weight of {name!r} is not a number."
+            raise ArgumentError(msg)
         if not 0 < weights.get(name, 0) < np.inf:
             msg = f"Give {name!r} a weight above 0."
             raise ArgumentError(msg)

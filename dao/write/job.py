@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dao.arguments import names, shown
 from dao.errors import ArgumentError
 from dao.format.declared import parse_obs_schema
 from dao.format.encodings import PROFILES
@@ -106,14 +107,15 @@ def _schema(given: object) -> dict[str, ObsColumn]:
     return columns
 
 
-def _names(argument: str, names: str | Iterable[str]) -> tuple[str, ...]:
-    listed = (names,) if isinstance(names, str) else tuple(names)
-    if not all(isinstance(n, str) and n for n in listed) or len(set(listed)) != len(listed):
-        msg = f"{argument}={names!r}: give different names as strings."
+def _names(argument: str, value: str | Iterable[str]) -> tuple[str, ...]:
+    listed = tuple(names(argument, value))
+    if not all(listed):
+        msg = f"{argument}={shown(value)}: a name cannot be empty."
         raise ArgumentError(msg)
     if argument in {"layers", "obsm"} and any({"/", "\0"} & set(n) or n[0] == "." for n in listed):
         msg = (
-            f"{argument}={names!r}: a name that becomes a folder cannot hold '/' or begin with '.'."
+            f"{argument}={shown(value)}: a name that becomes a folder cannot hold '/' or begin "
+            "with '.'."
         )
         raise ArgumentError(msg)
     return listed
