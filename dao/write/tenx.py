@@ -107,7 +107,7 @@ def _shown(var: pd.DataFrame, where: str, wanted: str | None) -> NDArray[np.bool
     column = "feature_types" if wanted is None else known[wanted]
     shown: NDArray[np.bool_] = (var[column] == (wanted or _GENES)).to_numpy(np.bool_)
     if column == "genome" and "feature_types" in var:
-        shown &= (var["feature_types"] == _GENES).to_numpy(np.bool_)
+        shown = shown & (var["feature_types"] == _GENES).to_numpy(np.bool_)
     return shown
 
 
