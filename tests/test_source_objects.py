@@ -267,7 +267,6 @@ def test_what_is_not_a_source_is_told_what_to_pass(
         (study.raw, "layer='raw'"),
         (collection, r"collection\.adatas"),
         (collection[:5], r"to_adata\(\)"),
-        (b"study.h5ad", "decode"),
         (ad.read_h5ad, "call it"),
         (3, "Pass a path"),
         (None, "Pass a path"),

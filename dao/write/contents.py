@@ -111,7 +111,8 @@ def check_key(source: Source, kind: str, key: str, container: Iterable[str]) -> 
 
 def no_x(source: Source, layers: Iterable[str], *, has_raw: bool) -> SourceError:
     """Return the error of a source that has no X."""
-    choices = [*(repr(n) for n in sorted(layers)), *(["'raw'"] if has_raw else [])]
+    named = sorted(name for name in layers if name is not None)  # anndata 0.13 lists X as None
+    choices = [*map(repr, named), *(["'raw'"] if has_raw else [])]
     hint = (
         f"Pass layer= to say which matrix becomes X: {', '.join(choices)}."
         if choices
