@@ -321,13 +321,13 @@ def test_missing_chunks_of_zarr_are_damage(
     ad.io.write_elem(
         group, "X", study.X, dataset_kwargs={"chunks": chunks} if form != "wide" else {}
     )
-    ad.io.write_elem(group, "layers", dict(study.layers))
+    ad.io.write_elem(group, "layers", {"doubled": study.layers["doubled"]})
     got = in_source_order(write({"s": path}, name="whole.dao"), study.var_names)
     np.testing.assert_array_equal(dense(got.X), dense(study.X))
     files = sorted(
         p for p in (path / "X").rglob("*") if p.is_file() and not p.name.startswith((".z", "zarr."))
     )
-    assert len(files) > (2 if form == "wide" else 5)
+    assert len(files) > 1  # zarr 3.4 puts chunks into shards
     for file in files:
         content = file.read_bytes()
         file.unlink()
