@@ -207,7 +207,7 @@ def test_cells_without_a_group_are_one(tmp_path: Path) -> None:
         ([2**53, 2**53 + 1], 2),
         ([True, np.True_, "True"], 1),
         ([True, 1], 2),
-        ([None, float("nan"), pd.NA, pd.NaT, np.datetime64("NaT")], 1),
+        ([None, float("nan"), pd.NA, pd.NaT, np.datetime64("NaT", "ns")], 1),
         ([None, "", "nan", "None"], 4),
         ([0.0, -0.0, 0], 1),
         ([0.1, Decimal("0.10"), "0.1"], 1),

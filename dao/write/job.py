@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from dao.arguments import names, shown
+from dao.arguments import choice, flag, names, shown, whole
 from dao.errors import ArgumentError
 from dao.format.declared import parse_obs_schema
 from dao.format.encodings import PROFILES
@@ -70,13 +68,8 @@ def make_job(
     dao.errors.ArgumentError
         Naming the argument, and what can be given.
     """
-    for name, value, allowed in (("profile", profile, tuple(PROFILES)), ("mode", mode, MODES)):
-        if value not in allowed:
-            msg = f"{name}={value!r}: give one of {', '.join(map(repr, allowed))}."
-            raise ArgumentError(msg)
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-        msg = f"seed={seed!r}: give a whole number of at least 0."
-        raise ArgumentError(msg)
+    profile, mode = choice("profile", profile, tuple(PROFILES)), choice("mode", mode, MODES)
+    seed = whole("seed", seed)
     if obs_schema is not None and obs_columns is not None:
         msg = "obs_schema= says which obs columns are kept; leave out obs_columns=."
         raise ArgumentError(msg)
@@ -89,9 +82,9 @@ def make_job(
         ),
         obs_columns=None if obs_columns is None else _names("obs_columns", obs_columns),
         obs_schema=None if obs_schema is None else _schema(obs_schema),
-        shuffle=bool(shuffle),
+        shuffle=flag("shuffle", shuffle),
         cluster_by=() if cluster_by is None else _names("cluster_by", cluster_by),
-        seed=int(seed),
+        seed=seed,
         profile=profile,
         memory=parse_bytes(memory),
         mode=mode,

@@ -348,14 +348,20 @@ def _look_at_batches(generator: dao.Generator) -> None:
         assert n <= whole + 1000, "no end of batches"
 
 
-def some_calls(world: World, *, seed: int, seconds: float) -> list[str]:
-    """Try random calls for some time; return what went wrong, each kind once."""
+def some_calls(
+    world: World, *, seed: int, seconds: float = float("inf"), n_calls: float = float("inf")
+) -> list[str]:
+    """Try random calls until the time or their number is over; return what went wrong, by kind."""
     draw, found = random.Random(seed), {}
     table = calls(world)
     places = [(name, argument) for name, call in table.items() for argument in call.names()]
     draw.shuffle(places)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    end, last = time.monotonic() + seconds, sum(COUNTED.values()) + n_calls
+
+    def is_over() -> bool:
+        return time.monotonic() > end or sum(COUNTED.values()) >= last
+
+    while not is_over():
         for name, argument in places:
             changed = {argument: draw.choice(sorted(VALUES))}
             if draw.random() < 0.2:  # two wrong ones may hide each other, or meet
@@ -367,7 +373,7 @@ def some_calls(world: World, *, seed: int, seconds: float) -> list[str]:
                 problem = next((p for p in alone if p), problem)
             if problem:
                 found.setdefault(problem[0], problem[1])
-            if time.monotonic() > end:
+            if is_over():
                 break
     return [found[key] for key in sorted(found)]
 
@@ -387,7 +393,7 @@ def _problem(
     except BaseException as error:  # noqa: BLE001 - a panic of Rust is not an Exception
         lines = [f for f in traceback.extract_tb(error.__traceback__) if "/dao/" in f.filename]
         where = f"{lines[-1].filename}:{lines[-1].lineno}" if lines else ""
-        if left_out("habits") or any(left_out(f"{name}({k})") for k in changed):
+        if any(left_out(f"{name}({k})") for k in changed):
             return None
         return f"{name} {where}", f"{shown}: {type(error).__name__}: {error} {where}"
     return None

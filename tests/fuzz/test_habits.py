@@ -17,4 +17,4 @@ def test_some_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     world = World(tmp_path)
-    assert some_calls(world, seed=0, seconds=15) == []
+    assert some_calls(world, seed=0, n_calls=400) == []
