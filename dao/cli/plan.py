@@ -9,6 +9,7 @@ from rich.text import Text
 
 from dao.cli.terminal import console, printable, table
 from dao.features import matching_table
+from dao.paths import shown_path
 from dao.write.measured import count_matching
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def show_plan(plan: WritePlan, store: str) -> None:
     to = console()
     n_obs = sum(s.n_obs for s in plan.studies)
     verb = _VERBS[plan.job.mode]
-    to.print(Text(f"{printable(store)}: {n_obs:,} cells would be {verb}", "bold"), soft_wrap=True)
+    heading = f"{printable(shown_path(store))}: {n_obs:,} cells would be {verb}"
+    to.print(Text(heading, "bold"), soft_wrap=True)
     for part in (_studies(plan), matching_rows(_matching(plan)), _columns(plan)):
         if part.row_count:
             to.print(part, end="")
@@ -72,7 +74,7 @@ def _studies(plan: WritePlan) -> Table:
     for study in plan.studies:
         result.add_row(
             printable(study.id),
-            printable(study.source.label),
+            printable(shown_path(study.source.label)),
             printable(study.organism),
             f"{study.n_obs:,}",
             f"{study.n_source_rows:,}",

@@ -35,7 +35,10 @@ def check_kept(source: Source, job: Job) -> None:
             f"name it.{near_matches(lost[0], kept)} Add it to {argument}, or leave it out."
         )
         raise ArgumentError(msg)
-    lost = [name for name in source.obs if name not in kept and name not in used]
+    # A column may have got another name only to make room for one that takes its own.
+    asked = {new: what[0] if isinstance(what, tuple) else what for new, what in source.obs.items()}
+    moved = {new for new, old in asked.items() if old in asked}
+    lost = [name for name in asked if name not in {*kept, *moved} and name not in used]
     if lost:
         warn(
             f"{source.label}: obs= names the column {lost[0]!r}, which is not stored, because "
