@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import dao
+from dao.errors import ArgumentError, DaoWarning
 
 torch = pytest.importorskip("torch")
 scvi = pytest.importorskip("scvi")
@@ -111,6 +112,46 @@ def test_scanvi_sees_labeled_cells_twice(store: dao.Store) -> None:
                 np.testing.assert_array_equal(labeled[name], tensor[has_label])
     (batch,) = data.inference_dataloader(store)
     assert set(batch) >= {"X", "batch", "labels"}
+
+
+def test_scanvi_goes_on_from_scvi(store: dao.Store, truth: Any, tmp_path: Path) -> None:
+    """A trained SCVI becomes a SCANVI, which is loaded as upstream allows it."""
+    scvi.settings.seed = 0
+    plain = data_of(store, model_name="SCVI")
+    first = scvi.model.SCVI(registry=plain.registry, **SMALL)
+    first.train(datamodule=plain, max_epochs=2, **QUIET)
+    data = data_of(store, registry=first, model_name="SCANVI", batch_key=None, labels_key=None)
+    model = scvi.model.SCANVI.from_scvi_model(first, "Unknown", datamodule=data)
+    model.train(datamodule=data, max_epochs=15, plan_kwargs={"lr": 0.01}, **QUIET)
+    found = model.predict(dataloader=data.inference_dataloader(store))
+    assert accuracy(found, store, truth) > 0.95
+
+
+def test_scanvi_maps_a_query(store: dao.Store, write: Callable[..., dao.Store]) -> None:
+    """A query without labels and with another batch: known types are predicted."""
+    data = data_of(store)
+    model = scvi.model.SCANVI(registry=data.registry, datamodule=data, **SMALL)
+    model.train(datamodule=data, max_epochs=1, **QUIET)
+    cells = store.to_anndata()
+    cells.obs = pd.DataFrame({"donor": pd.Categorical(["new"] * 240)}, index=cells.obs_names)
+    query = write({"query": cells}, "query.dao")
+    with pytest.warns(DaoWarning, match="no obs column 'type'"):
+        new = dao.integrations.ScviStore(query, registry=model, extend_categories=True)
+    assert new.label_keys == data.label_keys
+    mapped = new.load_query_data(model, accelerator="cpu")
+    mapped.train(datamodule=new, max_epochs=1, plan_kwargs={"weight_decay": 0.0}, **QUIET)
+    with pytest.warns(DaoWarning, match="no obs column 'type'"):
+        found = mapped.predict(dataloader=new.inference_dataloader(query))
+    assert set(found) <= set(LABELS)
+
+
+def test_scanvi_needs_labels(store: dao.Store) -> None:
+    """Without labels it is refused; few labels in a batch bring a warning."""
+    with pytest.raises(ArgumentError, match="SCANVI needs labels"):
+        dao.integrations.ScviStore(store, model_name="SCANVI")
+    rare = store.take([*range(0, 240, 3), 1, 2])
+    with pytest.warns(DaoWarning, match=r"batch of 32 cells has 0\.8 cells with a label"):
+        dao.integrations.ScviStore(rare, model_name="SCANVI", labels_key="type", batch_size=32)
 
 
 def models() -> dict[str, Any]:

@@ -209,15 +209,48 @@ def test_columns_may_be_called_otherwise(store: dao.Store, write: Callable[..., 
             make(other, **{"registry": data, **wrong})
 
 
-def test_query_mapping_with_an_unseen_batch(store: dao.Store, query: dao.Store) -> None:
-    """A query model knows the new batch, and trains on it."""
-    reference = trained(dao.integrations.ScviStore(store, batch_key="donor"))
+@pytest.mark.parametrize("kind", ["model", "folder", "anndata"])
+def test_query_mapping_with_an_unseen_batch(
+    store: dao.Store, query: dao.Store, kind: str, tmp_path: Path
+) -> None:
+    """A query model knows the new batch, keeps what it knew, and can be saved and read."""
+    reference: Any
+    if kind == "anndata":
+        cells = store.to_anndata()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            SCVI.setup_anndata(cells, batch_key="donor")
+            reference = SCVI(cells, **SMALL)
+            reference.train(max_epochs=1, **QUIET)
+            expected = reference.get_latent_representation(cells)
+    else:
+        data = dao.integrations.ScviStore(store, batch_key="donor")
+        reference = SCVI(registry=data.registry, **SMALL)
+        reference.train(datamodule=data, max_epochs=1, **QUIET)
+        loader = data.inference_dataloader(store)
+        expected = reference.get_latent_representation(dataloader=loader)
+        if kind == "folder":
+            reference.save(str(tmp_path / "reference"), datamodule=data)
+            reference = tmp_path / "reference"
     new = dao.integrations.ScviStore(query, registry=reference, extend_categories=True)
     model = new.load_query_data(reference, accelerator="cpu")
     assert model.summary_stats.n_batch == 5
+    # Before it is trained, cells of known batches lie where they lay.
+    model.is_trained_ = True
+    model.module.eval()
+    before = model.get_latent_representation(dataloader=new.inference_dataloader(store))
+    model.module.train()
     model.train(datamodule=new, max_epochs=1, plan_kwargs={"weight_decay": 0.0}, **QUIET)
     after = model.get_latent_representation(dataloader=new.inference_dataloader(query))
+    assert after.shape == (query.n_obs, 3)
     assert np.isfinite(after).all()
+    np.testing.assert_allclose(before, expected, atol=1e-5)
+    model.save(str(tmp_path / "query"), datamodule=new)
+    again = SCVI.load(str(tmp_path / "query"), adata=False, accelerator="cpu")
+    data = dao.integrations.ScviStore(query, registry=tmp_path / "query")
+    assert data.batch_labels == new.batch_labels
+    latents = again.get_latent_representation(dataloader=data.inference_dataloader(query))
+    np.testing.assert_allclose(latents, after, atol=1e-5)
 
 
 def test_weights_are_not_mixed_up(store: dao.Store, query: dao.Store) -> None:
