@@ -9,7 +9,9 @@ moment in which none does. That is soon: no thread begins something new while a 
 from __future__ import annotations
 
 import _thread as interpreter
+import concurrent.futures.thread  # noqa: F401 - its hook must be registered before ours
 import os
+import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -51,6 +53,7 @@ class _Thread(threading.local):
     depth = 0  # blocks of `working` that it is in
     n_locks = 0  # of `Lock` that it holds or waits for
     patience = 0.0  # seconds for which it lets forks go first
+    is_forking = False
     interrupted = False  # by Ctrl-C, while it waited to fork
 
 
@@ -137,6 +140,7 @@ class Lock:
 
 
 def _enter() -> None:
+    _go_first()
     gate = _gate
     with gate.changed:
         if gate.n_forks and _thread.patience:
@@ -145,6 +149,7 @@ def _enter() -> None:
 
 
 def _leave() -> None:
+    _go_first()
     gate = _gate
     with gate.changed:
         gate.n_working -= 1
@@ -154,6 +159,9 @@ def _leave() -> None:
 
 def _before_fork() -> None:
     """Wait until no other thread works, and let none begin until the fork is over."""
+    if _thread.is_forking:
+        return
+    _thread.is_forking = True
     gate = _gate
     gate.changed.acquire()
     gate.n_forks += 1
@@ -168,6 +176,7 @@ def _before_fork() -> None:
 
 
 def _after_in_parent() -> None:
+    _thread.is_forking = False
     gate = _gate
     gate.n_working += _thread.depth > 0
     gate.n_forks -= 1
@@ -181,7 +190,18 @@ def _after_in_parent() -> None:
 def _after_in_child() -> None:
     global _gate  # noqa: PLW0603
     _gate = _Gate(n_working=int(_thread.depth > 0))
-    _thread.interrupted = False
+    _thread.is_forking = _thread.interrupted = False
+
+
+def _go_first() -> None:
+    """Wait before HDF5's lock is taken for a fork: hooks that were registered last run first."""
+    if not _Hooks.are_first and hasattr(sys.modules.get("h5py"), "File"):
+        _Hooks.are_first = True
+        os.register_at_fork(before=_before_fork)
+
+
+class _Hooks:
+    are_first = not hasattr(os, "register_at_fork")
 
 
 if hasattr(os, "register_at_fork"):
