@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,6 @@ from dao.batches.plan import plan_ranges
 from dao.directory import StoreDirectory
 from dao.errors import ArgumentError, CorruptStoreError
 from dao.files import LocalFiles
-from dao.forks import Lock
 from dao.kernels import copy_segments
 from dao.remote.bucket import Bucket
 from dao.remote.files import RemoteFiles
@@ -73,7 +73,7 @@ class ChunkedReader(ABC):
 
     def _prepare(self) -> None:
         self._row_starts: dict[tuple[str, str], NDArray[np.int64]] = {}
-        self._lock = Lock()
+        self._lock = threading.Lock()
         self._checks = ShardChecks(self._files.root)
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,6 @@ import zarr
 from zarr.storage import LocalStore
 
 from dao.errors import CorruptStoreError, DaoError
-from dao.forks import Lock
 from dao_backends.chunked import ChunkedReader
 from dao_backends.cloud.checks import RemoteChecks
 from dao_backends.cloud.zarr_store import BucketStore
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dao.format.manifest import ArrayInfo
 
 _PYTHON_PIPELINE = "zarr.core.codec_pipeline.BatchedCodecPipeline"
-_opening = Lock()
+_opening = threading.Lock()
 
 
 class ZarrBackend:

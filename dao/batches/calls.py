@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 import time
 import weakref
@@ -11,9 +10,6 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-
-from dao.errors import GeneratorStoppedError
-from dao.forks import working
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -183,10 +179,7 @@ def _work(line: _Line, source: Iterator[Any], function: Callable[[Any], Any]) ->
                 return
             line.add(call)
         try:
-            with working(begins=True):
-                result = function(item)
-            line.finish(call, result)
-            del result
+            line.finish(call, function(item))
         except BaseException as error:  # noqa: BLE001 - handed to the consumer, whatever it is
             line.finish(call, error=error)
         del call, item  # or they would be held while the next ones are waited for
@@ -224,15 +217,3 @@ def _attributes(value: Any) -> dict[str, Any] | None:
 def _close_all() -> None:
     for calls in list(_running):
         calls.close()
-
-
-def _after_fork() -> None:
-    """Let a child know that its parent's threads are not there; one may have held a lock."""
-    for calls in _running:
-        call, calls._line = _Call(), _Line(1, 0)  # noqa: SLF001 - its own
-        calls._line.add(call)  # noqa: SLF001
-        msg = "The threads that call the function have ended. Make a new iterator."
-        calls._line.finish(call, error=GeneratorStoppedError(msg))  # noqa: SLF001
-
-
-os.register_at_fork(after_in_child=_after_fork)

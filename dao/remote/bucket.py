@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dao.errors import StorageError, StoreBusyError
-from dao.forks import Lock, call, waiting
 from dao.panics import panics_as_errors
 from dao.remote.options import open_object_store
 from dao.remote.problems import explained, is_conflict
@@ -66,15 +66,13 @@ def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
         What the first of them raised.
     """
     if len(calls) < 2:
-        return [one() for one in calls]
-    running = [_Process.pool().submit(call, one) for one in calls]
-    with waiting():
-        wait(running, return_when=FIRST_EXCEPTION)
-        # After an error nothing new is begun, and nothing goes on behind the back of who handles
-        # it.
-        for future in running:
-            future.cancel()
-        wait(running)
+        return [call() for call in calls]
+    running = [_Process.pool().submit(call) for call in calls]
+    wait(running, return_when=FIRST_EXCEPTION)
+    # After an error nothing new is begun, and nothing goes on behind the back of who handles it.
+    for future in running:
+        future.cancel()
+    wait(running)
     failed = [f for f in running if not f.cancelled() and f.exception() is not None]
     return [future.result() for future in failed or running]
 
@@ -107,7 +105,7 @@ class Bucket:
     def _reset(self) -> None:
         self._store: Any = None
         self._helper: Helper | None = None
-        self._lock = Lock()
+        self._lock = threading.Lock()
         self.requests = 0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -226,9 +224,8 @@ class Bucket:
             raise StorageError(msg)
         _Process.used = True
         try:
-            store = self._open()
-            with panics_as_errors(self.root / path, "obstore"), waiting():
-                return function(store)
+            with panics_as_errors(self.root / path, "obstore"):
+                return function(self._open())
         except Exception as error:  # noqa: BLE001 - the library raises many kinds
             if is_conflict(error):
                 msg = f"{self.root} was written by another process meanwhile. Try again."

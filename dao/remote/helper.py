@@ -11,10 +11,10 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from dao.errors import DaoError, StorageError
-from dao.forks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ class Helper:
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self.pid = os.getpid()
-        self._lock = Lock()
+        self._lock = threading.Lock()
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-c", _COMMAND],
             stdin=subprocess.PIPE,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING
 import google_crc32c
 import numpy as np
 
-from dao.forks import Lock
 from dao_backends.cloud.cache import Cache
 from dao_backends.cloud.fetch import Wanted, bring, wanted_shards
 from dao_backends.cloud.shard_file import ShardFile
@@ -40,7 +40,7 @@ class Copies:
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket, self._nowhere = bucket, Cache(Path(), 0)
-        self._lock = Lock()
+        self._lock = threading.Lock()
         self._tables: dict[str, RemoteTable] = {}
 
     @contextmanager

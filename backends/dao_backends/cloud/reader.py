@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from dao.errors import ArgumentError
-from dao.forks import call, waiting
 from dao.paths import local_path
 from dao.remote.bucket import at_once
 from dao.remote.files import RemoteFiles
@@ -51,11 +50,10 @@ class _Threads:
     executor: ThreadPoolExecutor | None = None
 
     @classmethod
-    def begin(cls, function: Callable[[], T]) -> Callable[[], T]:
-        """Begin to call a function; return another one that waits for it."""
+    def begin(cls, function: Callable[[], T]) -> Future[T]:
         if cls.executor is None:
             cls.executor = ThreadPoolExecutor(_WINDOWS, thread_name_prefix="dao-window")
-        return partial(_result, cls.executor.submit(call, function))
+        return cls.executor.submit(function)
 
     @classmethod
     def after_fork(cls) -> None:
@@ -63,12 +61,6 @@ class _Threads:
 
 
 os.register_at_fork(after_in_child=_Threads.after_fork)
-
-
-def _result(future: Future[T]) -> T:
-    with waiting():
-        wait([future])
-    return future.result()
 
 
 class CloudReader(LocalReader):
@@ -141,7 +133,7 @@ class CloudReader(LocalReader):
             return write(matrix, requests, jobs)()
 
         uuid = self.manifest().uuid
-        return _Threads.begin(partial(self._supply.while_here, wanted, uuid, decode))
+        return _Threads.begin(partial(self._supply.while_here, wanted, uuid, decode)).result
 
     def _read(self, groups: Sequence[Sequence[StoredPlan]]) -> list[list[NDArray[Any]]]:
         wanted = [

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dao.backend import Traffic
 from dao.errors import CorruptStoreError, DaoError
-from dao.forks import Lock
 from dao_backends.cloud.cache import Cache, NoRoomError
 from dao_backends.cloud.fetch import Wanted, bring, wanted_shards
 from dao_backends.cloud.table import at_hand
@@ -35,7 +35,7 @@ class Supply:
     def __init__(self, bucket: Bucket, cache: Cache) -> None:
         self.bucket, self._cache = bucket, cache
         self._memory = Cache(Path(), 0)
-        self._lock = Lock()
+        self._lock = threading.Lock()
         self._hits = 0
 
     def __getstate__(self) -> dict[str, Any]:
