@@ -97,7 +97,9 @@ def _matrix(store: Store, name: str, columns: ColumnMap, *, dense: bool = False)
         # Sums of repeated entries of a file may have outgrown its dtype.
         outgrown = widest([working, *(p.values.dtype for p in fetched.stored[name].parts)])
         if outgrown == working:
-            msg = f"{error} But no dtype holds all selected datasets: select them apart."
+            fact = str(error).partition(" Pass dtype=")[0]
+            msg = f"{fact} No dtype holds all selected datasets: export them one by one, "
+            msg += 'as in store.subset(dataset="a").to_anndata().'
             raise ArgumentError(msg) from error
         return segment(fetched, 0, {name: replace(spec, dtype=outgrown)}).matrices[name]
     values = matrix if dense else matrix.data

@@ -88,6 +88,13 @@ def test_any_matrix_comes_back(dense: np.ndarray[Any, Any], form: str, shuffle: 
         assert dao.validate_store(Path(folder) / "s").ok
 
 
+def _may_need_two_dtypes(*matrices: np.ndarray[Any, Any]) -> bool:
+    """Whether no dtype may hold both: whole numbers beyond 2**53 next to another dtype."""
+    whole = [m for m in matrices if m.dtype.kind in "iu"]
+    large = any(abs(int(value)) > 2**53 for m in whole for value in m.ravel())
+    return large and len({m.dtype for m in matrices}) > 1
+
+
 @given(matrices(n_vars=4), matrices(n_vars=6), st.sampled_from(["outer", "inner"]))
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_two_studies_stream_together(
@@ -102,7 +109,11 @@ def test_two_studies_stream_together(
             mine, theirs = _aligned(store, dense[:, : min(dense.shape[1], store.n_vars)], name)
             if mine is not None:
                 np.testing.assert_array_equal(mine, theirs[:, : mine.shape[1]])
-        whole = store.to_anndata()
+        try:
+            whole = store.to_anndata()
+        except dao.errors.ArgumentError:
+            assert _may_need_two_dtypes(first, second)
+            return
         x = whole.X.toarray() if sp.issparse(whole.X) else whole.X
         rows = []
         for x_format in ("csr", "dense"):
