@@ -12,8 +12,8 @@ import pytest
 import dao
 from dao.errors import ArgumentError, DaoError, StorageError
 from dao.panics import panics_as_errors
-from dao.remote.bucket import at_once
 from dao.remote.given import sort_options
+from dao.remote.network import at_once
 from dao.remote.options import open_object_store
 from dao.remote.url import parse_url
 

@@ -46,7 +46,7 @@ class ZarrsReader(ZarrReader):
         super()._prepare()
         self._pipelines: dict[str, CodecPipelineImpl] = {}
         self._documents: dict[str, bytes] = {}
-        self._copies = None if self._bucket is None else Copies(self._bucket)
+        self._copies = None if self._bucket is None else Copies(self._bucket, self._memory)
 
     def decode(self, path: str, array: ArrayInfo, chunks: NDArray[np.int64]) -> NDArray[Any]:
         """Return the chunks side by side; see `ChunkedReader.decode`."""

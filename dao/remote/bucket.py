@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dao.errors import StorageError, StoreBusyError
 from dao.panics import panics_as_errors
+from dao.remote.network import Network, at_once
 from dao.remote.options import open_object_store
 from dao.remote.problems import explained, is_conflict
 from dao.remote.url import StoreUrl, parse_url
@@ -20,12 +20,9 @@ if TYPE_CHECKING:
 
     from dao.remote.helper import Helper
 
-__all__ = ["Bucket", "Range", "at_once"]
+__all__ = ["Bucket", "Range"]
 
 T = TypeVar("T")
-
-# Requests under way at a time: enough to hide what each one waits.
-_AT_ONCE = 48
 
 
 class Range(NamedTuple):
@@ -34,47 +31,6 @@ class Range(NamedTuple):
     path: str
     start: int = 0
     stop: int | None = None
-
-
-class _Process:
-    """Threads of this process, and whether it lost those of the library in a fork."""
-
-    threads: ThreadPoolExecutor | None = None
-    used = False
-    forked = False
-
-    @classmethod
-    def pool(cls) -> ThreadPoolExecutor:
-        if cls.threads is None:
-            cls.threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="dao-network")
-        return cls.threads
-
-    @classmethod
-    def after_fork(cls) -> None:
-        cls.threads, cls.forked = None, cls.used
-
-
-os.register_at_fork(after_in_child=_Process.after_fork)
-
-
-def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """Call every function, each of which waits for the network; the results are in order.
-
-    Raises
-    ------
-    BaseException
-        What the first of them raised.
-    """
-    if len(calls) < 2:
-        return [call() for call in calls]
-    running = [_Process.pool().submit(call) for call in calls]
-    wait(running, return_when=FIRST_EXCEPTION)
-    # After an error nothing new is begun, and nothing goes on behind the back of who handles it.
-    for future in running:
-        future.cancel()
-    wait(running)
-    failed = [f for f in running if not f.cancelled() and f.exception() is not None]
-    return [future.result() for future in failed or running]
 
 
 class Bucket:
@@ -133,25 +89,23 @@ class Bucket:
         """Return many ranges, one request each, many at a time; errors as those of `read`."""
         with self._lock:
             self.requests += len(wanted)
-        if _Process.forked:
+        if Network.forked:
             return self._helped().ranges(wanted)
         return at_once([partial(self._range, one) for one in wanted])
 
     def each(self, wanted: Sequence[Range], use: Callable[[int, bytes], None]) -> None:
-        """Call ``use(number, content)`` for each range as it comes, in several threads."""
-        if _Process.forked:
+        """Call ``use(number, content)`` in this thread for each range as it comes."""
+        if Network.forked:
             for number, content in enumerate(self.ranges(wanted)):
                 use(number, content)
             return
-        calls = [partial(self._used, number, one, use) for number, one in enumerate(wanted)]
-        at_once(calls)
-
-    def _used(self, number: int, wanted: Range, use: Callable[[int, bytes], None]) -> None:
-        use(number, self.ranges([wanted])[0])
+        with self._lock:
+            self.requests += len(wanted)
+        at_once([partial(self._range, one) for one in wanted], use)
 
     def size(self, path: str) -> int:
         """Return the bytes of an object; errors as those of `read`."""
-        if _Process.forked:
+        if Network.forked:
             return self._helped().size(path)
         return int(self._try(path, "read", lambda store: store.head(path)["size"]))
 
@@ -219,10 +173,13 @@ class Bucket:
             return self._store
 
     def _try(self, path: str, doing: str, function: Callable[[Any], T]) -> T:
-        if _Process.forked:
+        if Network.forked:
             msg = f"{self.root / path} cannot be {doing} in a forked process. Start it by spawn."
             raise StorageError(msg)
-        _Process.used = True
+        Network.used = True
+        return at_once([partial(self._ask, path, doing, function)])[0]
+
+    def _ask(self, path: str, doing: str, function: Callable[[Any], T]) -> T:
         try:
             with panics_as_errors(self.root / path, "obstore"):
                 return function(self._open())

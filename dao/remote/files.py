@@ -16,6 +16,8 @@ from dao.remote.bucket import Range
 from dao.remote.problems import MissingObjectError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     import pyarrow as pa
 
     from dao.format.manifest import FileInfo
@@ -34,6 +36,9 @@ class SmallFileCache(Protocol):
 
     def load(self, info: FileInfo) -> bytes | None:
         """Return a file that was kept, or None."""
+
+    def turn(self, info: FileInfo) -> AbstractContextManager[None]:
+        """Wait while somebody else reads a file to keep it."""
 
     def keep(self, info: FileInfo, content: bytes) -> None:
         """Keep a file, if that is possible."""
@@ -65,13 +70,23 @@ class RemoteFiles:
 
     def read(self, info: FileInfo) -> bytes:
         """Return a whole file, not checked."""
-        kept = None if self._cache is None else self._cache.load(info)
-        if kept is not None and _is(info, kept):
+        if self._cache is None:
+            return self._bucket.read(info.path)
+        kept = self._kept(info)
+        if kept is not None:
             return kept
-        content = self._bucket.read(info.path)
-        if self._cache is not None and _is(info, content):
-            self._cache.keep(info, content)
-        return content
+        with self._cache.turn(info):
+            kept = self._kept(info)
+            if kept is not None:
+                return kept
+            content = self._bucket.read(info.path)
+            if _is(info, content):
+                self._cache.keep(info, content)
+            return content
+
+    def _kept(self, info: FileInfo) -> bytes | None:
+        kept = None if self._cache is None else self._cache.load(info)
+        return kept if kept is not None and _is(info, kept) else None
 
     def columns(self, info: FileInfo, footer_sha256: str, names: list[str] | None) -> pa.Table:
         """Return columns of a parquet file, whose pages have checksums."""

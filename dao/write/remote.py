@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from dao.errors import ArgumentError, DaoError, StoreExistsError
 from dao.format.manifest import MANIFEST_NAME, Manifest
 from dao.generations import GENERATIONS, written_by
-from dao.remote.bucket import Bucket, at_once
+from dao.remote.bucket import Bucket
+from dao.remote.network import at_once
 from dao.remote.problems import MissingObjectError
 from dao.write.commit import ROOMS
 

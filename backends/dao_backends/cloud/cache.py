@@ -6,22 +6,30 @@ removed while another process has it open stays readable there, so readers need 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dao.paths import local_path
+from dao.remote.network import Network
 from dao.replacing import replacing
 from dao.warn import warn
+from dao_backends.cloud.claims import Patience
 from dao_backends.cloud.room import Room
 from dao_backends.cloud.shard_file import ShardFile
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from dao.format.manifest import FileInfo
 
 __all__ = ["Cache", "NoRoomError", "default_folder"]
+
+# Seconds for which another process that reads a small file is waited for.
+_PATIENCE = 30.0
 
 
 def default_folder() -> Path:
@@ -73,8 +81,8 @@ class Cache:
             "kept. Choose another cache_dir=, or a smaller cache_size=."
         )
 
-    def open(self, name: str, size: int, n_chunks: int) -> ShardFile:
-        """Return the file of a shard; ``name`` is different for all shards of all stores."""
+    def open(self, name: str, size: int, n_chunks: int) -> ShardFile | None:
+        """Return the file of a shard, or None; ``name`` differs for all shards of all stores."""
         if self._room is not None:
             digest = hashlib.sha256(f"{name}:{size}".encode()).hexdigest()[:40]
             folder = self._folder / "shards" / digest[:2]
@@ -83,7 +91,7 @@ class Cache:
                 return ShardFile.on_disk(folder / digest, size, n_chunks)
             except OSError as error:
                 self.give_up(error)
-        return ShardFile.in_memory(size, n_chunks)
+        return None
 
     def make_room(self, n_bytes: int, n_pieces: int) -> None:
         """Remove what was not used for longest, until there is room.
@@ -108,6 +116,27 @@ class Cache:
             return None
         return content
 
+    @contextmanager
+    def turn(self, info: FileInfo) -> Iterator[None]:
+        """Wait while another thread or process reads the same small file to keep it here."""
+        if self._room is None or Network.is_here():  # those threads make its request
+            yield
+            return
+        path = self._folder / "files" / f"{info.sha256}.lock"
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            yield  # what is wrong is known when the file is to be kept
+            return
+        try:
+            patience = Patience(_PATIENCE)
+            while not _is_locked(file) and not patience.is_over:
+                patience.pause(1)
+            yield
+            path.unlink(missing_ok=True)
+        finally:
+            os.close(file)
+
     def keep(self, info: FileInfo, content: bytes) -> None:
         """Keep a small file."""
         if not self.is_on:
@@ -126,3 +155,14 @@ class Cache:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["_folder"], state["_size"])  # type: ignore[misc]
+
+
+def _is_locked(file: int) -> bool:
+    """Whether the lock is this file's now, or there are no locks here."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dao.errors import CorruptStoreError
-from dao.remote.bucket import at_once
+from dao.remote.network import at_once
 from dao_backends.shards import shard_path
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import os
 import tempfile
 import threading
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,11 @@ import google_crc32c
 import numpy as np
 
 from dao_backends.cloud.cache import Cache
-from dao_backends.cloud.fetch import Wanted, bring, wanted_shards
+from dao_backends.cloud.fetch import bring
+from dao_backends.cloud.held import Held
 from dao_backends.cloud.shard_file import ShardFile
 from dao_backends.cloud.table import RemoteTable
+from dao_backends.cloud.wanted import Wanted, wanted_shards
 from dao_backends.shards import CRC_BYTES
 
 if TYPE_CHECKING:
@@ -36,10 +39,17 @@ _MEMORY = "/dev/shm"  # noqa: S108 - where it is there, files in it never touch 
 
 
 class Copies:
-    """Brings chunks of a store into files that are gone after use; remembers where they lie."""
+    """Brings chunks of a store into files that are gone after use; remembers where they lie.
 
-    def __init__(self, bucket: Bucket) -> None:
+    Parameters
+    ----------
+    memory
+        Bytes that a stream may hold; a part of them holds chunks that were read.
+    """
+
+    def __init__(self, bucket: Bucket, memory: int) -> None:
         self._bucket, self._nowhere = bucket, Cache(Path(), 0)
+        self._held = Held.share_of(memory)
         self._lock = threading.Lock()
         self._tables: dict[str, RemoteTable] = {}
 
@@ -63,7 +73,8 @@ class Copies:
             for shard, inside in wanted_shards(table, chunks):
                 name = Path(folder) / table.name(shard)
                 name.parent.mkdir(parents=True, exist_ok=True)
-                file = ShardFile.on_disk(name, array.shard_sizes[shard], table.per_shard)
+                made = ShardFile.on_disk(name, array.shard_sizes[shard], table.per_shard)
+                file = replace(made, name=table.name(shard), held=self._held)
                 stack.callback(file.close)
                 wanted.append(Wanted(table, shard, inside, file))
             bring(self._bucket, self._nowhere, wanted)

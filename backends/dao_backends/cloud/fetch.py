@@ -2,87 +2,47 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from dao.errors import CorruptStoreError
-from dao.remote.bucket import Range
+from dao_backends.cloud.claims import Patience, trust_nobody
 from dao_backends.cloud.ranges import Piece, merged
-from dao_backends.shards import CRC_BYTES, altered, crc_matches
+from dao_backends.shards import altered, crc_matches
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from dao.remote.bucket import Bucket
     from dao_backends.cloud.cache import Cache
-    from dao_backends.cloud.shard_file import ShardFile
-    from dao_backends.cloud.table import RemoteTable
+    from dao_backends.cloud.wanted import Wanted
 
-__all__ = ["Wanted", "bring", "wanted_shards"]
+__all__ = ["bring"]
 
 # A shard that is no larger is read whole, index and all: one request instead of two.
 _WHOLE = 1 << 20
+# Seconds after which other processes are not waited for any more, if nothing comes. One that was
+# killed is not waited for at all; this is for one that was stopped.
+_PATIENCE = 30.0
+_NONE = np.empty(0, np.int64)
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Chunks of one shard, numbered within it, and the file that they shall be in."""
+class _Job(NamedTuple):
+    """A request: bytes of a shard, and the parts that are claimed until they are here."""
 
-    table: RemoteTable
-    shard: int
-    chunks: NDArray[np.int64]
-    file: ShardFile
-
-    @property
-    def size(self) -> int:
-        """Bytes of the shard."""
-        return self.table.array.shard_sizes[self.shard]
-
-    @property
-    def index_at(self) -> int:
-        """Where the index begins."""
-        return max(0, self.size - 16 * self.table.per_shard - CRC_BYTES)
-
-    def n_here(self) -> int:
-        """Return how many of the chunks are in the file."""
-        return int(np.count_nonzero(self.file.marks()[self.chunks]))
-
-    def knows_index(self) -> bool:
-        """Whether it is known where the chunks are, if need be after a look into the file."""
-        if not self.table.knows(self.shard) and self.file.marks()[-1]:
-            with suppress(CorruptStoreError):  # then it is read again
-                self.table.learn(
-                    self.shard, self.file.read(self.index_at, self.size - self.index_at)
-                )
-        return self.table.knows(self.shard)
-
-    def missing(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Return the chunks that are to be read; offsets and sizes of all chunks."""
-        offsets, sizes = self.table.places(self.shard)
-        chunks = self.chunks[~self.file.marks()[self.chunks]]
-        return chunks[sizes[chunks] >= 0], offsets, sizes
-
-    def range(self, start: int, stop: int) -> Range:
-        """Return what to ask for."""
-        return Range(self.table.name(self.shard), start, stop)
-
-
-def wanted_shards(
-    table: RemoteTable, chunks: NDArray[np.int64]
-) -> list[tuple[int, NDArray[np.int64]]]:
-    """Return the shards that hold chunks, and which ones of each; shards of zeros are left out."""
-    shards = chunks // table.per_shard
-    touched = [s for s in np.unique(shards).tolist() if table.array.shard_sizes[s]]
-    return [(s, np.unique(chunks[shards == s]) - s * table.per_shard) for s in touched]
+    one: Wanted
+    piece: Piece
+    claimed: NDArray[np.int64]
+    has_index: bool = False
 
 
 def bring(bucket: Bucket, cache: Cache, wanted: Sequence[Wanted]) -> int:
     """Read what is not in the files yet; return how many chunks were there already.
+
+    What another thread or process is reading is waited for, and not asked for again.
 
     Raises
     ------
@@ -92,35 +52,81 @@ def bring(bucket: Bucket, cache: Cache, wanted: Sequence[Wanted]) -> int:
         If the files cannot be written.
     """
     n_here = sum(one.n_here() for one in wanted)
-    _bring_indexes(bucket, cache, [one for one in wanted if not one.knows_index()])
-    pieces = [(one, piece) for one in wanted for piece in merged(*one.missing())]
-    cache.make_room(sum(piece.stop - piece.start for _, piece in pieces), len(pieces))
-
-    def put(number: int, content: bytes) -> None:
-        one, piece = pieces[number]
-        _put(one, piece, content)
-
-    bucket.each([one.range(piece.start, piece.stop) for one, piece in pieces], put)
+    _until(lambda one: 1 - one.knows_index(), _index_jobs, bucket, cache, wanted)
+    _until(lambda one: len(one.missing()), _chunk_jobs, bucket, cache, wanted)
     return n_here
 
 
-def _bring_indexes(bucket: Bucket, cache: Cache, wanted: Sequence[Wanted]) -> None:
-    starts = [0 if one.size <= _WHOLE else one.index_at for one in wanted]
-    n_bytes = sum(one.size - start for one, start in zip(wanted, starts, strict=True))
-    cache.make_room(n_bytes, len(wanted))
+def _until(
+    n_missing: Callable[[Wanted], int],
+    plan: Callable[[Wanted], list[_Job]],
+    bucket: Bucket,
+    cache: Cache,
+    wanted: Sequence[Wanted],
+) -> None:
+    """Make requests until nothing is missing; nothing is claimed while others are waited for."""
+    patience = Patience(_PATIENCE)
+    while missing := {number: n for number, one in enumerate(wanted) if (n := n_missing(one))}:
+        jobs = [job for number in missing for job in plan(wanted[number])]
+        if jobs:
+            _request(bucket, cache, jobs)
+        else:
+            patience.pause(sum(missing.values()))
+            if patience.is_over:
+                trust_nobody()
+
+
+def _request(bucket: Bucket, cache: Cache, jobs: Sequence[_Job]) -> None:
+    n_bytes = sum(job.piece.stop - job.piece.start for job in jobs)
+    cache.make_room(n_bytes, len(jobs))
 
     def put(number: int, content: bytes) -> None:
-        one, start = wanted[number], starts[number]
-        _check_length(one, content, one.size - start)
-        tail = content[one.index_at - start :]
-        one.table.learn(one.shard, tail)
-        one.file.write(one.table.per_shard, one.index_at, tail)
-        if start == 0:
-            chunks = np.flatnonzero(one.table.places(one.shard)[1] >= 0)
-            _put(one, Piece(0, one.size, chunks), content)
+        one, piece, claimed, has_index = jobs[number]
+        _check_length(one, content, piece.stop - piece.start)
+        if has_index:
+            tail = content[one.index_at - piece.start :]
+            one.table.learn(one.shard, tail)
+            one.file.write(one.table.per_shard, one.index_at, tail)
+            piece = piece._replace(chunks=_NONE if piece.start else one.stored())
+        _put(one, piece, content)
+        one.file.release(claimed)
 
-    ranges = [one.range(start, one.size) for one, start in zip(wanted, starts, strict=True)]
-    bucket.each(ranges, put)
+    bucket.each([job.one.range(job.piece.start, job.piece.stop) for job in jobs], put)
+
+
+def _index_jobs(one: Wanted) -> list[_Job]:
+    """Return the request for the index of a shard, and for all of it if it is small."""
+    claimed = one.file.claim(np.array([one.table.per_shard]))
+    if not len(claimed):
+        return []
+    if one.knows_index():  # it came before it was claimed
+        one.file.release(claimed)
+        return []
+    if one.size > _WHOLE:
+        return [_Job(one, Piece(one.index_at, one.size, _NONE), claimed, has_index=True)]
+    claimed = np.append(one.file.claim(np.arange(one.table.per_shard)), claimed)
+    return [_Job(one, Piece(0, one.size, _NONE), claimed, has_index=True)]
+
+
+def _chunk_jobs(one: Wanted) -> list[_Job]:
+    """Return requests for chunks that nobody else reads, as few as there can be."""
+    offsets, sizes = one.table.places(one.shard)
+    mine = one.file.claim(one.missing())
+    closed = one.file.here()  # also what came before it was claimed
+    pieces = merged(mine[~closed[mine]], offsets, sizes, closed)
+    between = np.setdiff1d(_inside(pieces), mine)
+    if len(between):
+        more = one.file.claim(between)
+        closed |= one.file.here()
+        closed[np.setdiff1d(between, more)] = True
+        pieces = merged(mine[~closed[mine]], offsets, sizes, closed)
+        mine = np.union1d(mine, more)
+    one.file.release(np.setdiff1d(mine, _inside(pieces)))
+    return [_Job(one, piece, piece.chunks) for piece in pieces]
+
+
+def _inside(pieces: Sequence[Piece]) -> NDArray[np.int64]:
+    return np.concatenate([_NONE, *(piece.chunks for piece in pieces)])
 
 
 def _put(one: Wanted, piece: Piece, content: bytes) -> None:

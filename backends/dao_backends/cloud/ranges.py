@@ -27,26 +27,36 @@ class Piece(NamedTuple):
 
 
 def merged(
-    wanted: NDArray[np.int64], offsets: NDArray[np.int64], sizes: NDArray[np.int64]
+    wanted: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    closed: NDArray[np.bool_] | None = None,
 ) -> list[Piece]:
     """Return the fewest requests that bring the wanted chunks.
 
     Parameters
     ----------
     wanted
-        Numbers of chunks, each once, none of zeros.
+        Numbers of chunks, each once, none of zeros and none closed.
     offsets, sizes
         Of all chunks of the shard; size -1 for those of zeros.
+    closed
+        Chunks that are not to be read, even if they lie between wanted ones; None for none.
     """
     if not len(wanted):
         return []
     order = wanted[np.argsort(offsets[wanted])]
     starts, stops = offsets[order], offsets[order] + sizes[order]
+    apart = np.zeros(len(order) + 1, np.bool_)
+    apart[1:-1] = starts[1:] - stops[:-1] > GAP
+    apart[-1] = True
+    if closed is not None:
+        before = np.searchsorted(np.sort(offsets[closed & (sizes > 0)]), starts)
+        apart[1:-1] |= np.diff(before) > 0
     pieces = []
     first = 0
     for i in range(1, len(order) + 1):
-        ends = i == len(order) or starts[i] - stops[i - 1] > GAP
-        if ends or stops[i] - starts[first] > LARGEST:
+        if apart[i] or stops[i] - starts[first] > LARGEST:
             start, stop = int(starts[first]), int(stops[i - 1])
             inside = (sizes >= 0) & (offsets >= start) & (offsets + sizes <= stop)
             pieces.append(Piece(start, stop, np.flatnonzero(inside)))

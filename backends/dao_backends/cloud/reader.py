@@ -11,11 +11,12 @@ import numpy as np
 
 from dao.errors import ArgumentError
 from dao.paths import local_path
-from dao.remote.bucket import at_once
 from dao.remote.files import RemoteFiles
+from dao.remote.network import at_once
 from dao.sizes import parse_bytes
 from dao_backends.chunked import checked_generation
 from dao_backends.cloud.cache import Cache, default_folder
+from dao_backends.cloud.held import Held
 from dao_backends.cloud.supply import Supply
 from dao_backends.cloud.table import RemoteTable
 from dao_backends.local.layout import is_readable
@@ -77,7 +78,7 @@ class CloudReader(LocalReader):
             msg = f"{self._path} is not a URL: leave out backend='cloud'."
             raise ArgumentError(msg)
         cache = Cache(folder, 0 if size == 0 else parse_bytes(size, "cache_size"))
-        self._supply = Supply(self._bucket, cache)
+        self._supply = Supply(self._bucket, cache, Held.share_of(self._memory))
         return RemoteFiles(self._bucket, generation, cache)
 
     def __getstate__(self) -> dict[str, Any]:

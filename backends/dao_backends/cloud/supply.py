@@ -7,19 +7,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from dao.backend import Traffic
 from dao.errors import CorruptStoreError, DaoError
 from dao_backends.cloud.cache import Cache, NoRoomError
-from dao_backends.cloud.fetch import Wanted, bring, wanted_shards
+from dao_backends.cloud.fetch import bring
+from dao_backends.cloud.shard_file import ShardFile
 from dao_backends.cloud.table import at_hand
+from dao_backends.cloud.wanted import Wanted, wanted_shards
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from dao.remote.bucket import Bucket
+    from dao_backends.cloud.held import Held
     from dao_backends.cloud.table import RemoteTable
 
     Chunks = Sequence[tuple[RemoteTable, NDArray[np.int64]]]
@@ -28,21 +32,30 @@ __all__ = ["Supply"]
 
 T = TypeVar("T")
 
+_NOWHERE = Cache(Path(), 0)
+
 
 class Supply:
-    """Chunks of one store, for any number of threads."""
+    """Chunks of one store, for any number of threads.
 
-    def __init__(self, bucket: Bucket, cache: Cache) -> None:
-        self.bucket, self._cache = bucket, cache
-        self._memory = Cache(Path(), 0)
+    Parameters
+    ----------
+    bucket, cache
+        Where they come from, and where they are kept.
+    held
+        Where they are kept if the cache cannot take them.
+    """
+
+    def __init__(self, bucket: Bucket, cache: Cache, held: Held) -> None:
+        self.bucket, self._cache, self._held = bucket, cache, held
         self._lock = threading.Lock()
         self._hits = 0
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"bucket": self.bucket, "_cache": self._cache}
+        return {"bucket": self.bucket, "cache": self._cache, "held": self._held}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["bucket"], state["_cache"])  # type: ignore[misc]
+        self.__init__(**state)  # type: ignore[misc]
 
     def traffic(self) -> Traffic:
         """Return what was asked for so far, and what was not."""
@@ -77,15 +90,16 @@ class Supply:
     @contextmanager
     def _brought(self, wanted: Chunks, uuid: str, *, anew: bool = False) -> Iterator[None]:
         """Have chunks in files, those of the cache or, where it cannot be used, in memory."""
-        files = self._open(self._cache, wanted, uuid)
+        files: list[Wanted] = []
         try:
+            self._open(files, wanted, uuid, on_disk=True)
             if anew:
                 for one in files:
                     one.file.forget()
-            if not self._bring(self._cache, files):
+            if not self._bring(files):
                 _close(files)
-                files = self._open(self._memory, wanted, uuid)
-                self._bring(self._memory, files)
+                self._open(files, wanted, uuid, on_disk=False)
+                self._count(bring(self.bucket, _NOWHERE, files))
             token = at_hand.set({(one.table.path, one.shard): one.file for one in files})
             try:
                 yield
@@ -94,31 +108,42 @@ class Supply:
         finally:
             _close(files)
 
-    def _open(self, cache: Cache, wanted: Chunks, uuid: str) -> list[Wanted]:
-        files = []
+    def _open(self, files: list[Wanted], wanted: Chunks, uuid: str, *, on_disk: bool) -> None:
+        """Open a file for each shard, once, even if it is asked for several times."""
+        shards: dict[tuple[str, int], tuple[RemoteTable, list[NDArray[np.int64]]]] = {}
         for table, chunks in wanted:
             for shard, inside in wanted_shards(table, chunks):
-                name = f"{table.url / table.name(shard)} {uuid}"
-                file = cache.open(name, table.array.shard_sizes[shard], table.per_shard)
-                files.append(Wanted(table, shard, inside, file))
-        return files
+                shards.setdefault((table.path, shard), (table, []))[1].append(inside)
+        for (_, shard), (table, parts) in shards.items():
+            told = (
+                f"{table.url / table.name(shard)} {uuid}",
+                table.array.shard_sizes[shard],
+                table.per_shard,
+            )
+            file = self._cache.open(*told) if on_disk else None
+            file = file or ShardFile.in_memory(*told, self._held)
+            files.append(Wanted(table, shard, np.unique(np.concatenate(parts)), file))
 
-    def _bring(self, cache: Cache, files: Sequence[Wanted]) -> bool:
+    def _bring(self, files: Sequence[Wanted]) -> bool:
         """Return whether the cache could take what is missing."""
+        was_on = self._cache.is_on
         try:
-            hits = bring(self.bucket, cache, files)
+            self._count(bring(self.bucket, self._cache, files))
         except DaoError:
             raise
         except NoRoomError:
             return False
         except OSError as error:
-            if not cache.is_on:
+            # Another thread may have given it up meanwhile; what it was is told once.
+            if not was_on:
                 raise
-            cache.give_up(error)
+            self._cache.give_up(error)
             return False
-        with self._lock:
-            self._hits += hits
         return True
+
+    def _count(self, n_hits: int) -> None:
+        with self._lock:
+            self._hits += n_hits
 
 
 def _close(files: list[Wanted]) -> None:
