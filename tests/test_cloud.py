@@ -599,6 +599,10 @@ def test_merged_ranges(sizes: list[int], seed: int) -> None:
         at += lengths[chunk]
     stored = np.flatnonzero(lengths >= 0)
     wanted = stored[random.random(len(stored)) < 0.3]
+    closed = random.random(len(lengths)) < 0.1
+    wanted = wanted[~closed[wanted]]
+    for piece in merged(wanted, offsets, lengths, closed):
+        assert not closed[piece.chunks].any()
     pieces = merged(wanted, offsets, lengths)
     inside = [c for piece in pieces for c in piece.chunks.tolist()]
     assert set(wanted.tolist()) <= set(inside)

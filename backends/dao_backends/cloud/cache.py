@@ -9,8 +9,9 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dao.paths import local_path
 from dao.remote.network import Network
@@ -21,13 +22,17 @@ from dao_backends.cloud.room import Room
 from dao_backends.cloud.shard_file import ShardFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from dao.format.manifest import FileInfo
 
 __all__ = ["Cache", "NoRoomError", "default_folder"]
 
+T = TypeVar("T")
+
+# How often a folder is made that disappears while it is used.
+_ATTEMPTS = 3
 # Seconds for which another process that reads a small file is waited for.
 _PATIENCE = 30.0
 
@@ -44,8 +49,8 @@ class NoRoomError(Exception):
 class Cache:
     """Parts of shards, and small files.
 
-    Whatever goes wrong with the disk is told once, as a warning; what is read is then held in
-    memory for as long as it is needed.
+    Whatever goes wrong with the disk is one warning; what is read is then held in memory. May be
+    used by several threads.
 
     Parameters
     ----------
@@ -57,11 +62,11 @@ class Cache:
 
     def __init__(self, folder: Path, size: int) -> None:
         self._folder, self._size = folder, size
+        self._lock = threading.Lock()
         self._room: Room | None = None
         if size:
             try:
-                (folder / "files").mkdir(parents=True, exist_ok=True)
-                (folder / "shards").mkdir(exist_ok=True)
+                self._made("files", lambda path: path)
                 self._room = Room(folder, size)
             except OSError as error:
                 self.give_up(error)
@@ -72,26 +77,41 @@ class Cache:
         return self._room is not None
 
     def give_up(self, error: OSError) -> None:
-        """Keep nothing any more, and say so."""
-        if self._room is None and self._size == 0:
-            return
-        self._room, self._size = None, 0
+        """Keep nothing any more, and warn about it, once; any number of threads may find out."""
+        with self._lock:
+            if self._size == 0:
+                return
+            self._room, self._size = None, 0
         warn(
-            f"The cache {self._folder} cannot be used ({error.strerror}): what is read is not "
+            f"The cache {self._folder} cannot be used ({_reason(error)}): what is read is not "
             "kept. Choose another cache_dir=, or a smaller cache_size=."
         )
 
     def open(self, name: str, size: int, n_chunks: int) -> ShardFile | None:
         """Return the file of a shard, or None; ``name`` differs for all shards of all stores."""
-        if self._room is not None:
-            digest = hashlib.sha256(f"{name}:{size}".encode()).hexdigest()[:40]
-            folder = self._folder / "shards" / digest[:2]
+        if self._room is None:
+            return None
+        digest = hashlib.sha256(f"{name}:{size}".encode()).hexdigest()[:40]
+        try:
+            return self._made(
+                f"shards/{digest[:2]}",
+                lambda folder: ShardFile.on_disk(folder / digest, size, n_chunks),
+            )
+        except OSError as error:
+            self.give_up(error)
+            return None
+
+    def _made(self, name: str, use: Callable[[Path], T]) -> T:
+        """Use a folder of the cache, which is made where somebody has removed it."""
+        folder = self._folder / name
+        for _ in range(_ATTEMPTS):
+            folder.mkdir(parents=True, exist_ok=True)
             try:
-                folder.mkdir(exist_ok=True)
-                return ShardFile.on_disk(folder / digest, size, n_chunks)
-            except OSError as error:
-                self.give_up(error)
-        return None
+                return use(folder)
+            except FileNotFoundError:
+                continue  # it was being removed
+        folder.mkdir(parents=True, exist_ok=True)
+        return use(folder)
 
     def make_room(self, n_bytes: int, n_pieces: int) -> None:
         """Remove what was not used for longest, until there is room.
@@ -101,7 +121,8 @@ class Cache:
         NoRoomError
             If it is more than the cache may hold in all.
         """
-        if self._room is not None and n_pieces and not self._room.make(n_bytes, n_pieces):
+        room = self._room
+        if room is not None and n_pieces and not room.make(n_bytes, n_pieces):
             raise NoRoomError
 
     def load(self, info: FileInfo) -> bytes | None:
@@ -119,32 +140,37 @@ class Cache:
     @contextmanager
     def turn(self, info: FileInfo) -> Iterator[None]:
         """Wait while another thread or process reads the same small file to keep it here."""
-        if self._room is None or Network.is_here():  # those threads make its request
-            yield
-            return
         path = self._folder / "files" / f"{info.sha256}.lock"
-        try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError:
-            yield  # what is wrong is known when the file is to be kept
+        file = None
+        # Threads of the network make the request of whoever has the lock, so they never wait.
+        if self.is_on and not Network.is_here():
+            with suppress(OSError):  # what is wrong is found out when the file is to be kept
+                file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if file is None:
+            yield
             return
         try:
             patience = Patience(_PATIENCE)
             while not _is_locked(file) and not patience.is_over:
                 patience.pause(1)
             yield
-            path.unlink(missing_ok=True)
         finally:
+            with suppress(OSError):
+                path.unlink()
             os.close(file)
 
     def keep(self, info: FileInfo, content: bytes) -> None:
-        """Keep a small file."""
+        """Keep a small file, if that is possible."""
         if not self.is_on:
             return
+
+        def write(folder: Path) -> None:
+            with replacing(folder / info.sha256, durable=False) as staged:
+                staged.write_bytes(content)
+
         try:
             self.make_room(len(content), 1)
-            with replacing(self._folder / "files" / info.sha256, durable=False) as staged:
-                staged.write_bytes(content)
+            self._made("files", write)
         except NoRoomError:
             return
         except OSError as error:
@@ -155,6 +181,12 @@ class Cache:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["_folder"], state["_size"])  # type: ignore[misc]
+
+
+def _reason(error: OSError) -> str:
+    """Return what the file system said, also where it became an error of dao."""
+    cause = error if error.strerror else error.__cause__
+    return str(getattr(cause, "strerror", None) or error)
 
 
 def _is_locked(file: int) -> bool:

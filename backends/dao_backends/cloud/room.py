@@ -56,6 +56,7 @@ class Room:
     @contextmanager
     def _locked(self) -> Iterator[tuple[int, int | None]]:
         """Hold the counter alone; yield its file, and what it says."""
+        self._folder.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
         file = os.open(self._counter, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)

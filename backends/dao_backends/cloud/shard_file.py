@@ -69,7 +69,9 @@ class ShardFile:
 
     def marks(self) -> NDArray[np.bool_]:
         """Return which chunks are here, and last whether the index is."""
-        return np.frombuffer(os.pread(self.file, self.n_chunks + 1, self.size), np.bool_)
+        marks = os.pread(self.file, self.n_chunks + 1, self.size)
+        # Shorter if somebody has cut the file.
+        return np.frombuffer(marks.ljust(self.n_chunks + 1, b"\0"), np.bool_)
 
     def write(self, chunk: int, offset: int, content: bytes) -> None:
         """Put a chunk, or the index (chunk ``n_chunks``), where it belongs."""

@@ -89,16 +89,23 @@ class Supply:
 
     @contextmanager
     def _brought(self, wanted: Chunks, uuid: str, *, anew: bool = False) -> Iterator[None]:
-        """Have chunks in files, those of the cache or, where it cannot be used, in memory."""
+        """Have chunks in files, those of the cache or, where it cannot be used, in memory.
+
+        Those that are read anew are in memory: the disk may be what damages them.
+        """
         files: list[Wanted] = []
         try:
             self._open(files, wanted, uuid, on_disk=True)
             if anew:
-                for one in files:
-                    one.file.forget()
-            if not self._bring(files):
-                _close(files)
-                self._open(files, wanted, uuid, on_disk=False)
+                self._forget(files)
+            if anew or not self._bring(files):
+                before, files[:] = list(files), []
+                try:
+                    self._open(files, wanted, uuid, on_disk=False)
+                    for old, new in zip(before, files, strict=True):
+                        new.copy_from(old)
+                finally:
+                    _close(before)
                 self._count(bring(self.bucket, _NOWHERE, files))
             token = at_hand.set({(one.table.path, one.shard): one.file for one in files})
             try:
@@ -107,6 +114,13 @@ class Supply:
                 at_hand.reset(token)
         finally:
             _close(files)
+
+    def _forget(self, files: Sequence[Wanted]) -> None:
+        try:
+            for one in files:
+                one.file.forget()
+        except OSError as error:
+            self._cache.give_up(error)
 
     def _open(self, files: list[Wanted], wanted: Chunks, uuid: str, *, on_disk: bool) -> None:
         """Open a file for each shard, once, even if it is asked for several times."""
@@ -125,8 +139,7 @@ class Supply:
             files.append(Wanted(table, shard, np.unique(np.concatenate(parts)), file))
 
     def _bring(self, files: Sequence[Wanted]) -> bool:
-        """Return whether the cache could take what is missing."""
-        was_on = self._cache.is_on
+        """Return whether the files could take what is missing."""
         try:
             self._count(bring(self.bucket, self._cache, files))
         except DaoError:
@@ -134,8 +147,8 @@ class Supply:
         except NoRoomError:
             return False
         except OSError as error:
-            # Another thread may have given it up meanwhile; what it was is told once.
-            if not was_on:
+            # Another thread may have given the cache up meanwhile: the file is on its disk still.
+            if all(one.file.held for one in files):
                 raise
             self._cache.give_up(error)
             return False

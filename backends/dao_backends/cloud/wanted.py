@@ -10,7 +10,7 @@ import numpy as np
 
 from dao.errors import CorruptStoreError
 from dao.remote.bucket import Range
-from dao_backends.shards import CRC_BYTES
+from dao_backends.shards import CRC_BYTES, crc_matches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,6 +65,17 @@ class Wanted:
         chunks = self.chunks[sizes[self.chunks] >= 0]
         self.file.take_in(chunks[~self.file.marks()[chunks]], offsets)
         return chunks[~self.file.marks()[chunks]]
+
+    def copy_from(self, other: Wanted) -> None:
+        """Put chunks into the file that are in another one, as far as that can be read."""
+        if not self.table.knows(self.shard):
+            return
+        offsets, sizes = self.table.places(self.shard)
+        with suppress(OSError):
+            for chunk in self.chunks[other.file.marks()[self.chunks]].tolist():
+                content = other.file.read(int(offsets[chunk]), int(sizes[chunk]))
+                if len(content) == sizes[chunk] and crc_matches(content):
+                    self.file.write(chunk, int(offsets[chunk]), content)
 
     def range(self, start: int, stop: int) -> Range:
         """Return what to ask for."""
