@@ -44,11 +44,45 @@ def stored_element(element: Any, where: str) -> SourceMatrix:
         return dense_matrix(element, where)
     if encoding == "dataframe" or hasattr(element, "dtype"):
         return memory_matrix(read_frame(element), where)
+    if hasattr(element, "keys") and not encoding:
+        msg = (
+            f"{where} is a group without the attribute encoding-type, so its layout is unknown. "
+            "Set it to 'csr_matrix' or 'csc_matrix', or write the file with a newer program."
+        )
+        raise SourceError(msg)
     return memory_matrix(read_element(element), where)
 
 
-def read_frame(element: Any) -> pd.DataFrame:
-    """Return obs, var or a table of obsm."""
+def read_frame(element: Any, uns: Any = None) -> pd.DataFrame:
+    """Return obs, var or a table of obsm.
+
+    Parameters
+    ----------
+    element
+        The table in the file.
+    uns
+        The group of the file that holds categories of obs and var if the file is old: before
+        version 0.7 of anndata ``uns/NAME_categories`` held those of the column NAME. As in
+        ``anndata.read_h5ad``, whole numbers that may be such codes become categories.
+    """
+    frame = _frame(element)
+    for key in uns if hasattr(uns, "keys") else ():
+        name = key.removesuffix("_categories")
+        if name != key and name in frame and _is_plain_integer(frame[name]):
+            values = np.atleast_1d(read_element(uns[key]))
+            codes = frame[name].to_numpy()
+            if values.ndim == 1 and codes.size and -1 <= codes.min() <= codes.max() < len(values):
+                texts = [_decoded(v) for v in values] if values.dtype.kind in "SO" else values
+                frame[name] = pd.Categorical.from_codes(codes, texts)
+    return frame
+
+
+def _is_plain_integer(column: pd.Series) -> bool:
+    """Return whether a column holds integers of NumPy."""
+    return isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu"
+
+
+def _frame(element: Any) -> pd.DataFrame:
     value = read_element(element)
     if isinstance(value, np.ndarray):
         # Files of anndata before 0.7 keep tables as records whose first field is the index.

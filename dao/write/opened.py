@@ -153,9 +153,9 @@ def _open_group(source: Source, group: Any, kind: str) -> OpenSource:
 
     if raw is not None and name == "raw":
         x = stored_element(group[raw], f"raw of {source.label}")
-        var = read_frame(group[raw.removesuffix("X") + "var"])
+        var = read_frame(group[raw.removesuffix("X") + "var"], group.get("uns"))
     else:
-        x, var = matrix(name), read_frame(group["var"])
+        x, var = matrix(name), read_frame(group["var"], group.get("uns"))
 
     def uns() -> dict[str, Any]:
         return dict(read_element(group["uns"])) if "uns" in group else {}
@@ -163,7 +163,7 @@ def _open_group(source: Source, group: Any, kind: str) -> OpenSource:
     held = {kind: _names_in(group.get(kind, ())) for kind in HELD}
     held |= {"raw": ("raw",)} if has_raw else {}
     held = without_x(held, name)
-    obs = partial(read_frame, group["obs"])
+    obs = partial(read_frame, group["obs"], group.get("uns"))
     return _checked(OpenSource(source.label, obs, var, x, matrix, uns, held=held))
 
 
