@@ -88,7 +88,11 @@ def source_features(dataset: str, opened: OpenSource, feature_key: str | None) -
         msg = f"var of {opened.label} has the column {twice!r} twice: rename one of them."
         raise ArgumentError(msg)
     if pd.isna(raw).any():
-        msg = f"{int(pd.isna(raw).sum())} features of {opened.label} have no id in {feature_key!r}."
+        where = "var_names" if feature_key is None else f"the column {feature_key!r} of var"
+        msg = (
+            f"{int(pd.isna(raw).sum())} features of {opened.label} have no id in {where}. Leave them "
+            "out, or pass feature_key= with a column of var that has an id for each."
+        )
         raise ArgumentError(msg)
     names = pd.Index([str(v) for v in raw], dtype=object)
     var = storable_var(opened.var if feature_key is None else _with_symbols(opened.var))
