@@ -90,8 +90,8 @@ def source_features(dataset: str, opened: OpenSource, feature_key: str | None) -
     if pd.isna(raw).any():
         where = "var_names" if feature_key is None else f"the column {feature_key!r} of var"
         msg = (
-            f"{int(pd.isna(raw).sum())} features of {opened.label} have no id in {where}. Leave them "
-            "out, or pass feature_key= with a column of var that has an id for each."
+            f"{int(pd.isna(raw).sum())} features of {opened.label} have no id in {where}. "
+            "Leave them out, or pass feature_key= with a column of var that has an id for each."
         )
         raise ArgumentError(msg)
     names = pd.Index([str(v) for v in raw], dtype=object)
