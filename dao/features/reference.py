@@ -108,6 +108,11 @@ class Reference:
     aliases: Mapping[str, tuple[str, ...]]
     ignore_case: bool = False
 
+    @property
+    def is_trivial(self) -> bool:
+        """Whether every name is an id."""
+        return self.table is None and not self.aliases
+
     def match(self, names: Iterable[str]) -> Matching:
         """Return which feature each name of a study stands for."""
         if self._matcher is not None:

@@ -59,6 +59,8 @@ class SourceFeatures:
 
     def matched(self, reference: Reference) -> SourceFeatures:
         """Return the same study with its names matched to other features."""
+        if reference.is_trivial:  # as they were matched when the study was opened
+            return self
         return replace(self, matching=reference.match(self.names))
 
     def targets(self, space: pd.Index) -> NDArray[np.int64]:

@@ -71,19 +71,17 @@ def warn_of_gaps(
     others
         Features that studies already in the store measured; empty for a new store.
     """
-    shared = Counter(i for s in sources for i in s.ids.dropna().unique())
+    alone = _alone(sources, others) if len(sources) > 1 or len(others) else []
     for source in sources:
-        own = source.ids.dropna().unique()
-        alone = not own.isin(others).any() and all(shared[i] == 1 for i in own)
-        if len(own) and alone and (len(sources) > 1 or len(others)):
+        if source.dataset in alone:
             warn(
                 f"Dataset {source.dataset!r} has no feature in common with the others (organism: "
                 f"{organism}): it has {', '.join(map(repr, source.names[:2]))}. Do they use "
                 "different ids? Name the right column of var with feature_key=, or match by "
                 "symbol with features=dao.Features(...)."
             )
-        several = dropped_table(source, space).query("reason == 'ambiguous'")
-        if len(several):
+        if source.matching.candidates:
+            several = dropped_table(source, space).query("reason == 'ambiguous'")
             name, candidates = several.iloc[0][["name", "candidates"]]
             warn(
                 f"{source.dataset!r} has names that stand for several features, and are left out "
@@ -111,6 +109,14 @@ def warn_of_few(sources: Sequence[SourceFeatures], wanted: pd.Index) -> None:
             f"{why_absent(absent, names)} Other names are matched by "
             "dao.Features(table, symbol=, aliases=, ignore_case=)."
         )
+
+
+def _alone(sources: Sequence[SourceFeatures], others: pd.Index) -> list[str]:
+    """Return the datasets whose features no other study has, and that are not among ``others``."""
+    measured = {source.dataset: source.ids.dropna().unique() for source in sources}
+    every = pd.Index(np.concatenate([ids.to_numpy(object) for ids in measured.values()]), object)
+    shared = every[every.duplicated()].append(others)
+    return [name for name, ids in measured.items() if len(ids) and not ids.isin(shared).any()]
 
 
 def _reasons(
