@@ -110,6 +110,8 @@ def same_anndata(view: dao.Store, rows: Rows, genes: set[str]) -> None:
     if "X" in names and not lossy and rows.dtypes("X") and not merged:
         wanted = common_dtype(rows.dtypes("X"))
         allowed = {wanted, np.dtype("float32")} if wanted == np.float16 else {wanted}
+        if rows.dtypes("X") & {"int64", "uint64"}:  # whole numbers beyond 2**53 stay such
+            allowed |= {np.dtype("int64"), np.dtype("uint64")}
         assert adata.X.dtype in allowed, (adata.X.dtype, wanted)
     for name in sorted(names - {"X"}):
         kind, _, key = name.partition("/")
