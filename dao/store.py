@@ -749,12 +749,17 @@ class Store(View):
         if rows are in store order. Works on the schedulers of threads and processes and on
         ``dask.distributed``, whose workers must see the store at the same path.
 
+        Sums, means and other reductions, slices, and operators work as on an array of NumPy, and
+        scanpy takes the result as the X of an `anndata.AnnData`. ``*`` multiplies element by
+        element. What is computed from sparse blocks is sparse where zeros stay zeros.
+
         Parameters
         ----------
         layer
             Of the layer instead of X.
         x_format
-            Blocks of ``"csr"`` (`scipy.sparse.csr_matrix`) or ``"dense"`` (`numpy.ndarray`).
+            Blocks of ``"csr"`` (a subclass of `scipy.sparse.csr_matrix`, which is what ``compute``
+            returns) or ``"dense"`` (`numpy.ndarray`).
         dtype, transform
             As of `generator`; no functions.
         rows_per_block

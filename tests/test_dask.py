@@ -102,10 +102,15 @@ def test_equal_on_every_scheduler(path: Path, scheduler: str) -> None:
         assert x.shape == chosen.shape, name
         obs = chosen.obs_to_dask(rows_per_block=3000)
         assert obs.npartitions == x.numblocks[0]
-        got, table = dask.compute(*x.to_delayed().ravel()), obs.compute()
+        turned = x[::-1]  # blocks travel, and are joined
+        got, backwards, total = dask.compute([*x.to_delayed().ravel()], turned, turned.sum(axis=0))
+        table = obs.compute()
         parts = [batch["X"] for batch in chosen.generator(10_000, sampler="sequential")]
         expected = parts[0] if parts else sp.csr_matrix(chosen.shape, dtype=np.float32)
         assert (sp.vstack(got, format="csr") != expected).nnz == 0
+        np.testing.assert_allclose(total, np.asarray(expected.sum(axis=0)).ravel())
+        assert type(backwards) is sp.csr_matrix
+        assert (backwards != expected[::-1]).nnz == 0
         assert list(table.index) == list(range(chosen.n_obs))
         pd.testing.assert_frame_equal(
             table.set_index("obs_names").rename_axis(None), chosen.obs, check_index_type=False
