@@ -56,7 +56,7 @@ def to_dask(
 def _read(source: Source, block: Block) -> Any:
     """Return the rows of a block in the form that dask computes with."""
     found: Any = read_matrix(source, block)
-    if not sp.issparse(found):
+    if not isinstance(found, sp.csr_matrix):
         return found
     return received(CsrBlock, found.data, found.indices, found.indptr, found.shape)
 
