@@ -1,15 +1,34 @@
-"""Arguments as users pass them: names, choices, flags and whole numbers, checked in one way."""
+"""Arguments as users pass them, one function for each kind, checked in one way."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from contextlib import suppress
+from decimal import Decimal
+from math import inf
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dao.errors import ArgumentError, near_matches
 
-__all__ = ["choice", "flag", "mapping", "names", "shown", "text", "whole"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "choice",
+    "flag",
+    "listed",
+    "mapping",
+    "names",
+    "number",
+    "numbers",
+    "optional_text",
+    "shown",
+    "text",
+    "whole",
+]
 
 _LARGEST = 2**62
 
@@ -24,17 +43,24 @@ def names(argument: str, value: Any) -> list[str]:
     """
     if isinstance(value, str):
         return [str(value)]
-    try:
-        listed = list(value) if isinstance(value, Iterable) else None
-    except TypeError:  # an array without axes can be iterated over in name only
-        listed = None
-    if listed is None or not all(isinstance(name, str) for name in listed):
+    found = listed(value)
+    if found is None or not all(isinstance(name, str) for name in found):
         msg = f"{argument}={shown(value)}: pass a name or a list of names."
         raise ArgumentError(msg)
-    if len(set(listed)) != len(listed):
+    if len(set(found)) != len(found):
         msg = f"{argument}={shown(value)} names something twice."
         raise ArgumentError(msg)
-    return [str(name) for name in listed]
+    return [str(name) for name in found]
+
+
+def listed(value: Any) -> list[Any] | None:
+    """Return what a list, set, array, Index, Series or generator holds; None for anything else."""
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        return None
+    try:
+        return list(value)
+    except TypeError:  # an array without axes can be iterated over in name only
+        return None
 
 
 def text(argument: str, value: Any, example: str) -> str:
@@ -51,6 +77,11 @@ def text(argument: str, value: Any, example: str) -> str:
     return str(value)
 
 
+def optional_text(argument: str, value: Any, example: str) -> str | None:
+    """Return a text, or None; see `text`."""
+    return None if value is None else text(argument, value, example)
+
+
 def choice(argument: str, value: Any, known: Collection[str]) -> str:
     """Return one of a few texts.
 
@@ -60,9 +91,9 @@ def choice(argument: str, value: Any, known: Collection[str]) -> str:
         If it is none of them.
     """
     if not isinstance(value, str) or value not in known:
-        listed = " or ".join(map(repr, known))
+        either = " or ".join(map(repr, known))
         near = near_matches(value, known) if isinstance(value, str) and len(known) > 2 else ""
-        msg = f"{argument}={shown(value)}: pass {listed}.{near}"
+        msg = f"{argument}={shown(value)}: pass {either}.{near}"
         raise ArgumentError(msg)
     return str(value)
 
@@ -81,19 +112,58 @@ def flag(argument: str, value: Any) -> bool:
     return bool(value)
 
 
-def whole(argument: str, value: Any, least: int = 0) -> int:
+def whole(
+    argument: str, value: Any, least: int = 0, most: int = _LARGEST, or_else: str = ""
+) -> int:
     """Return a whole number of Python or NumPy.
 
     Raises
     ------
     dao.errors.ArgumentError
-        If it is not one, or is too small.
+        If it is not one, or is too small or too large; ``or_else`` names what else there is.
     """
-    number = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not number or not least <= int(value) < _LARGEST:
-        msg = f"{argument}={shown(value)}: pass a whole number of at least {least}."
+    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if is_whole and least <= int(value) <= most:
+        return int(value)
+    limits = f"from {least:,} to {most:,}" if most < _LARGEST else f"of at least {least}"
+    hint = f", as {int(value)}" if isinstance(value, float) and value.is_integer() else ""
+    msg = f"{argument}={shown(value)}: pass a whole number {limits}{or_else}{hint}."
+    raise ArgumentError(msg)
+
+
+def number(argument: str, value: Any, above: float = -inf, or_else: str = "") -> float:
+    """Return a finite number of Python or NumPy.
+
+    Raises
+    ------
+    dao.errors.ArgumentError
+        If it is not one, or not above a limit; ``or_else`` names what else there is.
+    """
+    is_number = isinstance(value, Real | Decimal) and not isinstance(value, bool | np.bool_)
+    with suppress(ArithmeticError):  # of whole numbers that no float can hold
+        if is_number and above < float(value) < inf:
+            return float(value)
+    limit = "" if above == -inf else f" above {above:g}"
+    msg = f"{argument}={shown(value)}: pass a number{limit}{or_else}."
+    raise ArgumentError(msg)
+
+
+def numbers(argument: str, value: Any) -> NDArray[np.float64]:
+    """Return a list, array, Index or Series of finite numbers as an array of float64.
+
+    Raises
+    ------
+    dao.errors.ArgumentError
+        If it is anything else.
+    """
+    found: Any = None
+    with suppress(TypeError, ValueError, OverflowError):  # ragged lists, text, complex numbers
+        array = np.asarray(value if isinstance(value, np.ndarray) else listed(value))
+        found = array.astype(np.float64) if array.dtype.kind in "iufO" else None
+    if found is None or found.ndim != 1 or not np.isfinite(found).all():
+        msg = f"{argument}={shown(value)}: pass a list or array of finite numbers."
         raise ArgumentError(msg)
-    return int(value)
+    return np.array(found, np.float64)
 
 
 def mapping(argument: str, value: Any, example: str) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dao.arguments import listed
 from dao.format.manifest import MANIFEST_NAME
 from dao.paths import is_path, local_path
 from dao.remote.url import is_url
@@ -48,8 +49,7 @@ def several(path: Any) -> Sequence[Any] | Mapping[str, Any] | None:
         return None
     if isinstance(path, Mapping):
         return path
-    many = isinstance(path, Iterable) and not hasattr(path, "obs_names")
-    return list(path) if many else None
+    return None if hasattr(path, "obs_names") else listed(path)
 
 
 def _is_store(place: Path) -> bool:

@@ -16,7 +16,7 @@ from dao.format.manifest import MANIFEST_NAME, Manifest
 from dao.generations import Hold, read_manifest
 from dao.inside import check_inside
 from dao.missing import missing_file
-from dao.nearby import store_around, stores_near
+from dao.nearby import is_foreign_zarr, store_around, stores_near
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -168,8 +168,12 @@ def _read_manifest(root: Path) -> bytes:
             hint = f"it is a part of the store {around}; open that"
         elif not root.exists():
             hint = "there is nothing at this path"
-        elif root.is_file():
-            hint = "this is a file; a store is a folder (write one with dao.write_store)"
+        elif root.is_file() or is_foreign_zarr(root):
+            what = "a file; a store is a folder" if root.is_file() else "another Zarr folder"
+            hint = (
+                f"this is {what}. To stream it as it is, pass a list or dict, as in "
+                f"dao.load_store([{root.name!r}]); to have a store, write one with dao.write_store"
+            )
         elif (root / ".dao-write.lock").exists():
             hint = "a write into this folder was begun and not finished; run it again"
         else:

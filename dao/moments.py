@@ -39,14 +39,16 @@ class Moments:
         # Chan, Golub and LeVeque (1983).
         n = self.n_obs + other.n_obs
         share = other.n_obs / max(1, n)
-        delta = other.centre - self.centre
-        return Moments(
-            n,
-            self.n_cells + other.n_cells,
-            self.total + other.total,
-            self.centre + delta * share,
-            self.squares + other.squares + delta**2 * (self.n_obs * share),
-        )
+        with _overflow():
+            delta = other.centre - self.centre
+            between = np.where(delta == 0, 0.0, delta**2 * (self.n_obs * share))
+            return Moments(
+                n,
+                self.n_cells + other.n_cells,
+                self.total + other.total,
+                self.centre + delta * share,
+                self.squares + other.squares + between,
+            )
 
     @property
     def mean(self) -> NDArray[np.float64]:
@@ -77,21 +79,29 @@ def moments_of(matrix: Any, _labels: object = None) -> Moments:
     _add_squares(matrix.data, matrix.indices, mean, rest, squares)
     # What is not stored is zero.
     n_zeros = n_obs - n_stored
-    rest -= n_zeros * mean
-    squares += n_zeros * mean**2 - rest**2 / max(1, n_obs)
-    centre = mean + rest / max(1, n_obs)
-    return Moments(n_obs, n_cells, total, centre, np.maximum(squares, 0.0))
+    with _overflow():
+        rest -= n_zeros * mean
+        squares += np.where(n_zeros == 0, 0.0, n_zeros * mean**2) - rest**2 / max(1, n_obs)
+        centre = mean + rest / max(1, n_obs)
+        return Moments(n_obs, n_cells, total, centre, np.maximum(squares, 0.0))
+
+
+def _overflow() -> np.errstate:
+    """Let squares of large numbers become infinite or NaN, which is seen in the result."""
+    return np.errstate(over="ignore", invalid="ignore")
 
 
 def _dense(matrix: NDArray[Any]) -> Moments:
     n_obs = len(matrix)
-    total = matrix.sum(axis=0, dtype=np.float64)
-    mean = total / max(1, n_obs)
-    distance = matrix - mean
-    rest = distance.sum(axis=0)
-    squares = (distance**2).sum(axis=0) - rest**2 / max(1, n_obs)
+    with _overflow():
+        total = matrix.sum(axis=0, dtype=np.float64)
+        mean = total / max(1, n_obs)
+        distance = matrix - mean
+        rest = distance.sum(axis=0)
+        squares = (distance**2).sum(axis=0) - rest**2 / max(1, n_obs)
+        centre = mean + rest / max(1, n_obs)
     n_cells = np.count_nonzero(matrix, axis=0)
-    return Moments(n_obs, n_cells, total, mean + rest / max(1, n_obs), np.maximum(squares, 0.0))
+    return Moments(n_obs, n_cells, total, centre, np.maximum(squares, 0.0))
 
 
 @njit(nogil=True, cache=True)

@@ -11,7 +11,7 @@ from dao.format.manifest import MANIFEST_NAME
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["names_in", "store_around", "stores_near"]
+__all__ = ["is_foreign_zarr", "names_in", "store_around", "stores_near"]
 
 
 def names_in(folder: Path) -> list[str]:
@@ -25,6 +25,12 @@ def names_in(folder: Path) -> list[str]:
 def store_around(path: Path) -> Path | None:
     """Return the store that a path lies in, or None."""
     return next((p for p in path.parents if (p / MANIFEST_NAME).is_file()), None)
+
+
+def is_foreign_zarr(folder: Path) -> bool:
+    """Return whether a folder is a group of Zarr, as anndata writes it, and not a store."""
+    files = ("zarr.json", ".zgroup", ".zmetadata")
+    return any((folder / name).is_file() for name in files) and not store_around(folder / "x")
 
 
 def stores_near(path: Path) -> str:

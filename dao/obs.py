@@ -193,7 +193,16 @@ class ObsStore:
         """Return columns of the selected rows as a table, indexed by obs names."""
         columns = {name: self._plain(selection, name) for name in names}
         index = self._plain(selection, INDEX_COLUMN)
-        return pd.DataFrame(columns, index=pd.Index(index, dtype=None if len(index) else object))
+        called, dtype = self._called(selection), None if len(index) else object
+        return pd.DataFrame(columns, index=pd.Index(index, dtype=dtype, name=called))
+
+    def _called(self, selection: Selection) -> str | None:
+        """Return what the selected studies call their obs names, if all call them the same."""
+        datasets = self._manifest.datasets
+        selected = [datasets[i] for i in selection.datasets] or datasets
+        called = {dataset.obs.index_name for dataset in selected}
+        name = called.pop() if len(called) == 1 else ""
+        return name if name and name not in self.infos else None
 
     def _plain(self, selection: Selection, name: str) -> Any:
         if self.infos[name].kind != "string":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
 
-from dao.arguments import names, shown
+from dao.arguments import flag, names, shown, whole
 from dao.choose.absent import absent
 from dao.choose.algebra import combined, others
 from dao.choose.both import chosen
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from dao.validate import Report
 
 __all__ = ["Store"]
+
+_MOST_CELLS = 1 << 62
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -295,10 +297,7 @@ class Store(View):
         >>> store.head(3).n_obs
         3
         """
-        if not isinstance(n, int | np.integer) or isinstance(n, bool):
-            msg = f"n={n!r}: pass a whole number of cells."
-            raise ArgumentError(msg)
-        return self.take(slice(n))
+        return self.take(slice(whole("n", n, -_MOST_CELLS)))
 
     def sample(
         self,
@@ -539,6 +538,7 @@ class Store(View):
         >>> store.value_counts("cell_type", by="dataset").loc["B cell"].to_dict()
         {'blood': 50, 'gut': 50}
         """
+        normalize, dropna = flag("normalize", normalize), flag("dropna", dropna)
         if by is None:
             return value_counts(column, self.obs_column(column), normalize=normalize, dropna=dropna)
         first, second = self.obs_column(column), self.obs_column(by)
@@ -856,8 +856,9 @@ class Store(View):
         """Return the cells of each group added up, out of core.
 
         A row for each group that has cells, as `scanpy.get.aggregate` names them, with the number
-        of its cells in ``obs["n_obs_aggregated"]``; X is CSR of float64. Cells with a missing value
-        are left out. With ``backend="dask"`` the cluster reads.
+        of its cells in ``obs["n_obs_aggregated"]``; X is CSR of float64. Where the values of two
+        groups join to the same name, as ``("a_b", "c")`` and ``("a", "b_c")``, the second gets a
+        number. Cells with a missing value are left out. With ``backend="dask"`` the cluster reads.
 
         Parameters
         ----------
@@ -1137,7 +1138,7 @@ class Store(View):
         """
         from dao.choose.changed import without_datasets
 
-        return without_datasets(self, [ids] if isinstance(ids, str) else list(ids))
+        return without_datasets(self, names("ids", ids))
 
     def compact(
         self,
@@ -1200,7 +1201,7 @@ class Store(View):
         return compacted(
             self,
             merge=merge,
-            ids=[ids] if isinstance(ids, str) else ids,
+            ids=None if ids is None else names("ids", ids),
             shuffle=shuffle,
             cluster_by=cluster_by,
             seed=seed,

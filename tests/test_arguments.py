@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,10 +10,11 @@ import pandas as pd
 import pytest
 
 import dao
-from dao.errors import ArgumentError
+from dao.errors import ArgumentError, DaoError, StoreNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 STRANGE = [None, 0, True, 2.5, np.array([]), np.ones((2, 2)), np.array(3), pd.NA, [None], [["G1"]]]
 
@@ -79,15 +81,50 @@ CALLS: dict[str, Callable[[dao.Store, Any], Any]] = {
     "load_store columns": lambda store, value: dao.load_store(store.path, columns=value),
     "load_store options": lambda store, value: dao.load_store(store.path, storage_options=value),
     "descendants": lambda _, value: dao.descendants("B", part_of=value),
+    "mixing": lambda store, value: store.generator(8).mixing(value),
+    "set_epoch": lambda store, value: store.generator(8).set_epoch(0, reads_all=value),
+    "pad": lambda store, value: store.generator(8, pad=value),
+    "pseudobulk by": lambda store, value: store.pseudobulk(value),
+    "pseudobulk func": lambda store, value: store.pseudobulk("stage", func=value),
+    "flavor": lambda store, value: store.highly_variable_genes(3, flavor=value),
+    "bins": lambda store, value: store.highly_variable_genes(3, n_bins=value),
+    "normalize": lambda store, value: store.value_counts("stage", normalize=value),
+    "dropna": lambda store, value: store.value_counts("stage", dropna=value),
+    "repair": lambda store, value: dao.validate_store(store.path, repair=value),
+    "old": lambda store, value: dao.validate_store(store.path, old_generations=value),
+    "remove": lambda store, value: store.remove(value),
+    "compact": lambda store, value: store.compact(ids=value, progress=False),
+    "merge": lambda store, value: store.compact({"new": value}, progress=False),
+    "obs_to_dask": lambda store, value: store.obs_to_dask(value),
+    "block": lambda _, value: dao.samplers.Shuffle(block=value),
+    "window": lambda _, value: dao.samplers.Sequential(value),
+    "size": lambda _, value: dao.samplers.Balanced("stage", size=value),
+    "Grouped": lambda _, value: dao.samplers.Grouped(value),
+    "match": lambda _, value: dao.samplers.Paired("stage", "a", match=value),
+    "unmatched": lambda _, value: dao.samplers.Paired("stage", "a", unmatched=value),
+    "replacement": lambda _, value: dao.samplers.Weighted("stage", replacement=value),
+    "zero_center": lambda _, value: dao.transforms.Scale([0.0], [1.0], zero_center=value),
+    "max_value": lambda _, value: dao.transforms.Scale([0.0], [1.0], max_value=value),
+    "totals": lambda _, value: dao.transforms.NormalizeTotal(1.0, value),
+    "interleave": lambda _, value: dao.interleave({"a": value}),
+    "Source layer": lambda _, value: dao.Source("a.h5ad", layer=value),
+    "Source feature_key": lambda _, value: dao.Source("a.h5ad", feature_key=value),
+    "Source organism": lambda _, value: dao.Source("a.h5ad", organism=value),
+    "Source obs": lambda _, value: dao.Source("a.h5ad", obs={"stage": value}),
+    "Source constants": lambda _, value: dao.Source("a.h5ad", constants=value),
+    "function of nothing": lambda store, _: store.generator(8, transform=lambda: None),
 }
+# Some of these take what is among the values below.
+TAKES = {"max_value": [2.5]}
 
 
 @pytest.mark.parametrize("call", CALLS)
 def test_other_calls(store: dao.Store, call: str) -> None:
     """They name what they want, too."""
-    for value in (0, 2.5, np.ones((2, 2)), np.array(3), pd.NA, [None]):
-        with pytest.raises(ArgumentError):
-            CALLS[call](store, value)
+    for value in (0, 2.5, np.ones((2, 2)), np.array(3), pd.NA, [None], {1: 2}):
+        if not (isinstance(value, float) and value in TAKES.get(call, [])):
+            with pytest.raises(ArgumentError):
+                CALLS[call](store, value)
 
 
 @pytest.mark.parametrize("argument", ["layers", "obsm", "cluster_by", "obs_columns"])
@@ -110,6 +147,65 @@ def test_interleave_takes_dicts(store: dao.Store) -> None:
         with pytest.raises(ArgumentError, match=r"^weights=.*pass a dict"):
             dao.interleave({"a": generator}, weights)
     for weight in ("1", None, [1]):
-        with pytest.raises(ArgumentError, match=r"^weights=.*'a' is not a number"):
+        with pytest.raises(ArgumentError, match=r"^weights\['a'\]=.*pass a number above 0"):
             dao.interleave({"a": generator}, {"a": weight})
     assert len(list(dao.interleave({"a": generator}, {"a": 2}))) == len(generator)
+
+
+def test_numbers_of_transforms() -> None:
+    """Finite numbers of Python and NumPy are taken, and nothing else."""
+    for base in (2, 2.0, np.float32(2), np.int8(2), Decimal(2), 2**70):
+        assert dao.transforms.Log1p(base).base == float(base)
+    for base in (0, -1, 1, np.nan, np.inf, True, "2", 1j, [2], pd.NA, 10**400):
+        with pytest.raises(ArgumentError, match=r"^base="):
+            dao.transforms.Log1p(base)  # type: ignore[arg-type]
+    x = np.array([[1.0, 4.0]])
+    for numbers in ([1, 2], (1.0, 2.0), np.array([1, 2], np.int8), pd.Series([1, 2]), range(1, 3)):
+        scaled = x.copy()
+        dao.transforms.Scale(numbers, numbers).apply(scaled, None, np.arange(1))  # type: ignore[arg-type]
+        assert scaled.tolist() == [[0.0, 1.0]]
+    for wrong in (None, 3, "12", [1, None], [1, 1j], ["1", "2"], [[1], [2]], [1, np.nan], {"a": 1}):
+        with pytest.raises(ArgumentError, match=r"^mean="):
+            dao.transforms.Scale(wrong, [1.0, 1.0])  # type: ignore[arg-type]
+
+
+def test_numpy_numbers_are_numbers(store: dao.Store) -> None:
+    """A narrow dtype does not overflow where rows are counted."""
+    plain = store.generator(8, sampler=dao.samplers.Balanced("stage", 7, 3, 5))
+    given = dao.samplers.Balanced("stage", np.uint8(7), np.uint8(3), np.int16(5))  # type: ignore[arg-type]
+    for one, other in zip(plain, store.generator(np.uint8(8), sampler=given), strict=True):
+        assert (one["index"] == other["index"]).all()
+    by = dao.samplers.Grouped(np.array(["stage"]))  # type: ignore[arg-type]
+    assert by == dao.samplers.Grouped(["stage"])
+    plain.set_epoch(np.int64(1))
+    assert plain.state_dict(np.int64(0)) == plain.state_dict()
+    assert store.highly_variable_genes(np.int64(2), n_bins=np.uint8(5)).shape[0] == store.n_vars
+    assert store.to_dask(rows_per_block=np.int64(9)).chunks[0][0] <= 9
+
+
+def test_texts_that_are_not_unicode(store: dao.Store) -> None:
+    """No cell and no feature has them."""
+    for name in ("\udc80", "a\ud800"):
+        with pytest.raises(DaoError):
+            store.take(name)
+        with pytest.raises(DaoError):
+            store.subset(stage=name)
+        with pytest.raises(DaoError):
+            store.select_features(symbol=name)
+
+
+@pytest.mark.parametrize("mode", ["append", "replace"])
+def test_changes_need_a_store(
+    write: Callable[..., dao.Store], make_study: Any, tmp_path: Path, mode: str
+) -> None:
+    """A mistyped path is refused with the stores next to it, and nothing is written there."""
+    write({"a": make_study(0)}, name="atlas.dao")
+    (tmp_path / "empty").mkdir()
+    before = sorted(tmp_path.iterdir())
+    for name in ("atlsa.dao", "new/atlas.dao", "empty"):
+        with pytest.raises(StoreNotFoundError, match="pass mode='create' to begin a store"):
+            dao.write_store(tmp_path / name, {"b": make_study(1)}, mode=mode, progress=False)
+    with pytest.raises(StoreNotFoundError, match=r"Did you mean '.*atlas\.dao'"):
+        dao.write_store(tmp_path / "atlsa.dao", {"b": make_study(1)}, mode=mode, progress=False)
+    assert sorted(tmp_path.iterdir()) == before
+    assert not list((tmp_path / "empty").iterdir())

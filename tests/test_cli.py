@@ -205,6 +205,10 @@ def test_features_that_cannot_be_used(
         (("write", "blood.h5ad"), "Missing argument"),
         (("write", "blood.h5ad", "gut.h5ad"), "The store comes last, and gut.h5ad is a file"),
         (("append", "s.dao", "blood.h5ad"), "The store comes last"),
+        (("append", "blood.h5ad", "t.dao"), "begin a store with `dao write"),
+        (("append", "blood.h5ad", "t.dao", "--dry-run"), "and --append adds datasets"),
+        (("write", "blood.h5ad", "t.dao", "--replace"), "and --replace replaces datasets"),
+        (("write", "blood.h5ad", "t.dao", "--feature-key", "no"), "no column 'no' (--feature-key"),
         (("wirte", "blood.h5ad"), "No such command 'wirte'"),
         (("info", "s.dao", "--jsn"), "No such option"),
     ],
@@ -265,6 +269,10 @@ def test_warnings_of_dao_are_notes(
     assert written.exit_code == 0, written.output
     assert written.stderr.startswith("Note: Left out of the store:")
     assert "uns 'ranks' of 'x'" in written.stderr
+    study.layers["two words"] = study.X
+    study.write_h5ad(tmp_path / "x.h5ad")
+    written = run("write", tmp_path / "x.h5ad", tmp_path / "t.dao", "--overwrite")
+    assert "pass --layers 'two words' to keep it" in written.stderr
     assert "Warning" not in written.stderr
 
     def warning(path: str) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def test_what_cannot_be_merged(
     refused(UnknownDatasetError, "no dataset 'z'", ids="z")
     refused(ArgumentError, "at least one dataset", {"x": []})
     refused(ArgumentError, "at least one dataset", ids=[])
-    refused(ArgumentError, "give a dict", ["a", "b"])
+    refused(ArgumentError, "pass a dict", ["a", "b"])
     refused(ArgumentError, "'a' is named twice", {"x": ["a", "b"]}, ids="a")
     refused(DatasetIdError, "share the id 'd'", {"d": ["a", "b"]})
     refused(DatasetIdError, "x/y", {"x/y": ["a", "b"]})

@@ -440,3 +440,40 @@ def test_accessors_are_calculations(write: Callable[..., dao.Store], study: Any,
         errors.ExpressionError, match=r"is a calculation or function.*store\[mask\]"
     ):
         write(study).subset(text)
+
+
+def test_infinity_in_an_expression(write: Any) -> None:
+    """`inf` and `-inf` are numbers, as for pandas in a mask."""
+    values = np.array([np.inf, -np.inf, 0, 3, np.nan, np.inf])
+    frame = pd.DataFrame({"x": values, "inf": np.arange(6)}, index=[f"c{i}" for i in range(6)])
+    study = ad.AnnData(np.ones((6, 2), np.float32), frame)
+    store = write(dao.Source(study, id="x"), "inf.dao", shuffle=False)
+    x = frame["x"]
+    for text, mask in {
+        "x == inf": x == np.inf,
+        "x == -inf": x == -np.inf,
+        "inf == x": x == np.inf,
+        "x < inf": x < np.inf,
+        "-inf < x < inf": (x > -np.inf) & (x < np.inf),
+        "x in [inf, 3]": x.isin([np.inf, 3]),
+        "x >= +inf": x >= np.inf,
+        "`inf` > 3": frame["inf"] > 3,
+        "inf > 3": frame["inf"] > 3,
+    }.items():
+        assert store.subset(text).obs["_source_row"].tolist() == np.flatnonzero(mask).tolist(), text
+
+
+def test_hints_of_expressions(write: Any, study: ad.AnnData) -> None:
+    """What pandas or Python would take is answered with what to write."""
+    store = write(dao.Source(study, id="x"), "hints.dao")
+    for text, match in {
+        "kind == ['a', 'b']": r"write kind in \['a', 'b'\]",
+        "kind != ('a',)": r"write kind not in \('a',\)",
+        "whole > [3]": "is a list, and > compares with one value",
+        "dose == nan": "missing value, which is written as in `dose == None`",
+        "dose < NA": "missing value",
+    }.items():
+        with pytest.raises(errors.ExpressionError, match=match):
+            store.subset(text)
+    with pytest.raises(errors.DaoError, match=r"is an expression.*store.subset\('whole > 3'\)"):
+        store["whole > 3"]

@@ -59,9 +59,9 @@ class Nothing:
         (lambda: Balanced("typ"), "Did you mean 'type'"),
         (lambda: Paired("typ", "B"), "Did you mean 'type'"),
         (lambda: Weighted("dept"), "Did you mean 'depth'"),
-        (lambda: Grouped(None), "by=None: pass the name"),  # type: ignore[arg-type]
+        (lambda: Grouped(None), "by=None: pass a name"),  # type: ignore[arg-type]
         (lambda: Grouped([]), "by=.*: pass the name"),
-        (lambda: Balanced(3), "by=3: pass the name"),  # type: ignore[arg-type]
+        (lambda: Balanced(3), "by=3: pass a name"),  # type: ignore[arg-type]
         (lambda: Paired("type", "mast"), "no control|has the value 'mast'"),
         (lambda: Paired("type", "mast", unmatched="drop"), "0 are controls"),
         (lambda: Paired("one", "same"), "90 are controls"),

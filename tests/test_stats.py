@@ -182,3 +182,72 @@ def test_variance_of_large_means(
     np.testing.assert_allclose(found["var"].iloc[[0, 3, 4]], expected[[0, 3, 4]], rtol=1e-7)
     np.testing.assert_allclose(found["var"].iloc[1], expected[1], rtol=1e-3)  # of 1e-4 in float64
     assert found["var"].iloc[2] < 1e-30
+
+
+def of_obs(obs: dict[str, Any], x: Any = None) -> ad.AnnData:
+    """Return a study of six cells and three genes."""
+    x = np.arange(18.0, dtype=np.float32).reshape(6, 3) if x is None else x
+    frame = pd.DataFrame(obs, index=[f"c{i}" for i in range(6)])
+    return ad.AnnData(x, frame, pd.DataFrame(index=["A", "B", "C"]))
+
+
+GROUPS: dict[str, dict[str, Any]] = {
+    "midnights": {"by": pd.to_datetime(["2024-01-02", "2024-01-01"] * 3)},
+    "times": {"by": pd.to_datetime(["2024-01-02 03:04", "2024-01-01 00:00"] * 3)},
+    "unused": {"by": pd.Categorical(list("aabbaa"), categories=["c", "b", "a"], ordered=True)},
+    "numbers": {"by": np.array([0.1, 0.1, 2, 3, 3, 3], np.float32)},
+    "nullable": {"by": pd.array([1, 2, None, 2, 1, 1], dtype="Int64")},
+    "flags": {"by": [True, False, True] * 2},
+    "two": {"by": pd.to_datetime(["2024-01-02", "2024-01-01"] * 3), "and": list("aabbaa")},
+}
+
+
+@pytest.mark.parametrize("case", GROUPS)
+def test_names_of_groups(tmp_path: Path, case: str) -> None:
+    """Names, categories and sums are those of scanpy, for every type of column."""
+    scanpy = pytest.importorskip("scanpy")
+    obs = GROUPS[case]
+    store = dao.write_store(tmp_path / "g.dao", of_obs(obs), progress=False, shuffle=False)
+    adata = of_obs({name: pd.Categorical(values) for name, values in obs.items()})
+    theirs = scanpy.get.aggregate(adata[adata.obs.notna().all(axis=1)], list(obs), "sum")
+    mine = store.select_features(list("ABC")).pseudobulk(list(obs))
+    assert mine.obs_names.tolist() == theirs.obs_names.tolist()
+    np.testing.assert_array_equal(mine.X.toarray(), theirs.layers["sum"])
+    for name in obs:
+        assert mine.obs[name].astype(str).tolist() == theirs.obs[name].astype(str).tolist()
+        assert len(mine.obs[name].cat.categories) == mine.obs[name].nunique()
+        assert mine.obs[name].cat.ordered == (case == "unused")
+
+
+def test_names_that_join_to_one(tmp_path: Path) -> None:
+    """Groups of other values have other names."""
+    obs = {"p": ["a_b", "a", "a_b"] * 2, "q": ["c", "b_c", "d"] * 2}
+    store = dao.write_store(tmp_path / "g.dao", of_obs(obs), progress=False)
+    found = store.select_features(list("ABC")).pseudobulk(["p", "q"])
+    assert found.obs_names.tolist() == ["a_b_c", "a_b_c-1", "a_b_d"]
+    expected = pd.DataFrame(of_obs(obs).X).groupby([obs["p"], obs["q"]]).sum()
+    np.testing.assert_array_equal(found.X.toarray(), expected)
+
+
+def test_numbers_that_float64_cannot_square(tmp_path: Path) -> None:
+    """A constant does not vary; where squares overflow the variance is NaN, with a warning."""
+    for sparse in (False, True):
+        x = np.column_stack([np.full(6, 2.0**900), [1e300, -1e300] * 3, [0, 2e200] * 3])
+        given = sp.csr_matrix(x) if sparse else x
+        path = tmp_path / f"{sparse}.dao"
+        store = dao.write_store(path, of_obs({}, given), progress=False)
+        with pytest.warns(dao.errors.DaoWarning, match="variance of 2 features, as 'B', is NaN"):
+            table = store.gene_stats().loc[["A", "B", "C"]]
+        np.testing.assert_allclose(table["mean"], [2.0**900, 0, 1e200])
+        np.testing.assert_array_equal(table["var"], [0, np.nan, np.nan])
+
+
+@pytest.mark.parametrize("what", ["gene_stats", "pseudobulk", "highly_variable_genes"])
+def test_whole_numbers_beyond_float64(tmp_path: Path, what: str) -> None:
+    """They are refused, and the advice is one that can be followed."""
+    x = np.full((6, 3), 2**60 + 1, np.int64)
+    store = dao.write_store(tmp_path / "x.dao", of_obs({"k": list("aabbaa")}, x), progress=False)
+    with pytest.raises(ArgumentError, match=r"calculated in float64: .*to_anndata") as caught:
+        getattr(store, what)(*["k"] * (what == "pseudobulk"))
+    assert "dtype=" not in str(caught.value)
+    assert store.to_anndata().X.dtype == np.int64

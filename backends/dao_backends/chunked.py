@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dao.arguments import whole
 from dao.backend import DenseRows, SparseRows
 from dao.batches.plan import plan_ranges
 from dao.directory import StoreDirectory
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from dao.files import StoreFiles
     from dao.format.manifest import ArrayInfo, Manifest, MatrixInfo
 
+# What the backend for unconverted files takes.
+_OF_SOURCES = {"organism", "features", "feature_key", "layer", "layers", "obsm", "obs_columns"}
+
 # The part of the memory budget that one request may fill with decoded chunks.
 _DECODE_SHARE = 4
 
@@ -39,12 +43,17 @@ def checked_generation(options: Mapping[str, Any]) -> int | None:
     others = [name for name in options if name != "generation"]
     if others:
         msg = f"This backend has no option {others[0]!r}; it takes generation=."
+        if others[0] in _OF_SOURCES:
+            msg = (
+                f"{others[0]}= is for files that are streamed as they are, as in "
+                f"dao.load_store(['gut.h5ad'], {others[0]}=...). This is a store: it was given to "
+                "dao.write_store, and cells are chosen with store.subset."
+            )
         raise ArgumentError(msg)
     generation = options.get("generation")
-    if generation is not None and (type(generation) is not int or generation < 1):
-        msg = f"generation={generation!r}: give a whole number of at least 1 (see store.history)."
-        raise ArgumentError(msg)
-    return generation
+    if generation is None:
+        return None
+    return whole("generation", generation, 1, or_else=" (see store.history)")
 
 
 class ChunkedReader(ABC):

@@ -81,7 +81,8 @@ class Functions:
 
 def _takes(function: Callable[..., Any]) -> str | None:
     """Return how a function takes a NumPy generator; None if it does not."""
-    parameters = _parameters(function)
+    known = _parameters(function)
+    parameters = known or []
     needed = [p for p in parameters if p.default is p.empty and p.kind in _POSITIONAL]
     required = [p for p in parameters if p.default is p.empty and p.kind == p.KEYWORD_ONLY]
     named = next((p for p in parameters if p.name == "rng"), None)
@@ -94,21 +95,25 @@ def _takes(function: Callable[..., Any]) -> str | None:
             "batch, and may take a NumPy generator as its second argument or as rng=."
         )
         raise ArgumentError(msg)
+    if known is not None and not any(p.kind in _TAKES_BATCH for p in known):
+        msg = f"transform={function!r} takes no argument, and is called with a batch."
+        raise ArgumentError(msg)
     if named is not None and parameters[0] is not named and named.kind in _BY_NAME:
         return _NAMED
     return _SECOND if len(needed) > 1 else None
 
 
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
     # What a torch module is called with is what its forward() takes.
     called = getattr(function, "forward", function)
     try:
         return list(inspect.signature(called).parameters.values())
     except (TypeError, ValueError):  # many functions that are not written in Python
-        return []
+        return None
 
 
 _POSITIONAL = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+_TAKES_BATCH = {*_POSITIONAL, inspect.Parameter.VAR_POSITIONAL}
 _BY_NAME = {inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from dao.arguments import flag, text, whole
 from dao.backend import CountingReader, Traffic
 from dao.batches.ahead import look_ahead
 from dao.batches.automatic import label_function
@@ -143,9 +144,7 @@ class Generator:
         >>> bool((next(iter(generator))["index"] == first).all()), bool((first == second).all())
         (True, False)
         """
-        if not isinstance(epoch, int) or epoch < 0:
-            msg = f"epoch={epoch!r}: pass a whole number of at least 0."
-            raise ArgumentError(msg)
+        epoch, reads_all = whole("epoch", epoch), flag("reads_all", reads_all)
         self._loaded, self._given = Course(epoch), None
         self._epochs.set(epoch, reads_all=reads_all)
 
@@ -181,11 +180,12 @@ class Generator:
         >>> before["done"], after["done"]
         ([0], [1])
         """
+        n_batches = None if n_batches is None else whole("n_batches", n_batches)
         team = self._epochs.team()
         if team is not None:
             return self.state_of(self._after_workers(team, n_batches))
         stream, given = self._given or (None, 0)
-        if n_batches is not None and not 0 <= n_batches <= given:
+        if n_batches is not None and n_batches > given:
             msg = f"n_batches={n_batches!r}: the iterator that was made last has given {given}."
             raise ArgumentError(msg)
         used = given if n_batches is None else n_batches
@@ -268,7 +268,7 @@ class Generator:
         >>> store.generator(64, obs_keys=["cell_type"]).mixing("cell_type").ratio > 0.95
         True
         """
-        labels = label_function(self.store, key)
+        labels = label_function(self.store, text("key", key, "cell_type"))
         return measure_mixing(self._planned, self.batch_size, key, labels)
 
     def torch(self, device: Any = None) -> TorchBatches:

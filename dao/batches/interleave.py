@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from dao.arguments import shown
+from dao.arguments import mapping, number, shown, whole
 from dao.batches.glance import interleaved_glance
 from dao.errors import ArgumentError, near_matches
 from dao.samplers.deal import deal
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from dao.batches.ahead import Ahead
 
 __all__ = ["Interleaved", "interleave"]
+
+_METHODS = ("ahead", "set_epoch", "state_dict", "load_state_dict")
 
 
 class Batches(Protocol):
@@ -68,6 +70,7 @@ def interleave(
     ['blood', 'blood', 'gut', 'gut', 'gut', 'gut']
     """
     _check(generators, weights)
+    seed = whole("seed", seed)
     made = Interleaved
     if "torch" in sys.modules:
         from dao.batches.torch_interleave import TorchInterleaved, are_torch
@@ -107,8 +110,8 @@ class Interleaved:
             self.set_epoch(epoch + 1)
             epoch, done, turns = self._turns()
         iterators = []
-        for number, (name, part) in enumerate(self.generators.items()):
-            if number in turns or self._is_part:
+        for place, (name, part) in enumerate(self.generators.items()):
+            if place in turns or self._is_part:
                 iterators.append((name, iter(part)))
             else:
                 part.set_epoch(epoch + 1)  # of this one everything has been given
@@ -144,6 +147,7 @@ class Interleaved:
 
     def set_epoch(self, epoch: int) -> None:
         """Make the next ``iter`` this epoch of all generators (0 is the first)."""
+        epoch = whole("epoch", epoch)
         for generator in self.generators.values():
             generator.set_epoch(epoch)
         self._given = None
@@ -162,6 +166,7 @@ class Interleaved:
         dao.errors.ArgumentError
             If it has not given so many.
         """
+        n_batches = None if n_batches is None else whole("n_batches", n_batches)
         if self._given is None:
             if n_batches:
                 msg = f"n_batches={n_batches!r}: the iterator that was made last has given 0."
@@ -170,7 +175,7 @@ class Interleaved:
             epoch, done = self._turns()[:2]
             return {"epoch": epoch, "batch": done, "generators": states}
         epoch, before, turns, given = self._given
-        if n_batches is not None and not 0 <= n_batches <= given:
+        if n_batches is not None and n_batches > given:
             msg = f"n_batches={n_batches!r}: the iterator that was made last has given {given}."
             raise ArgumentError(msg)
         used = given if n_batches is None else n_batches
@@ -222,10 +227,10 @@ class Interleaved:
         epoch: int,
         before: int,
     ) -> Iterator[tuple[str, Any]]:
-        for number, turn in enumerate(turns.tolist(), start=1):
+        for given, turn in enumerate(turns.tolist(), start=1):
             name, batches = iterators[turn]
             batch = next(batches)
-            self._given = epoch, before, turns, number
+            self._given = epoch, before, turns, given
             yield name, batch
             del batch
 
@@ -252,32 +257,23 @@ def _states(value: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _check(generators: Mapping[str, Batches], weights: Mapping[str, float] | None) -> None:
-    if not isinstance(generators, Mapping):
-        msg = (
-            f"generators={shown(generators)}: pass a dict of names and generators, as in "
-            "{'blood': blood.generator(64), 'gut': gut.generator(64)}."
-        )
-        raise ArgumentError(msg)
-    if weights is not None and not isinstance(weights, Mapping):
-        msg = (
-            f"weights={shown(weights)}: pass a dict of names and weights, as in "
-            "{'blood': 2, 'gut': 1}."
-        )
-        raise ArgumentError(msg)
+    example = "{'blood': blood.generator(64), 'gut': gut.generator(64)}"
+    for name, part in mapping("generators", generators, example).items():
+        if isinstance(part, type) or not all(hasattr(part, method) for method in _METHODS):
+            msg = f"generators: {name!r} is {shown(part)}: pass a generator, as in {example}."
+            raise ArgumentError(msg)
     if not generators:
-        msg = "There is nothing to interleave."
+        msg = f"generators={{}}: there is nothing to interleave. Pass a dict, as in {example}."
         raise ArgumentError(msg)
     if weights is None:
         return
-    for name in weights:
+    for name in mapping("weights", weights, "{'blood': 2, 'gut': 1}"):
         if name not in generators:
             near = near_matches(name, generators)
             msg = f"There is no generator {name!r} to give a weight.{near}"
             raise ArgumentError(msg)
     for name in generators:
-        if not isinstance(weights.get(name, 0), int | float | np.number):
-            msg = f"weights={shown(weights)}: the weight of {name!r} is not a number."
+        if name not in weights:
+            msg = f"weights={shown(weights)}: give {name!r} a weight, too."
             raise ArgumentError(msg)
-        if not 0 < weights.get(name, 0) < np.inf:
-            msg = f"Give {name!r} a weight above 0."
-            raise ArgumentError(msg)
+        number(f"weights[{name!r}]", weights[name], 0)

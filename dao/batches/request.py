@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.arguments import choice, flag, names, shown
+from dao.arguments import choice, flag, names, whole
 from dao.batches.automatic import choices, settled
 from dao.batches.columns import ColumnMap
 from dao.batches.dtypes import parse_dtype
@@ -60,12 +60,11 @@ def make_generator(
 ) -> Generator:
     """Return a generator; see `dao.Store.generator` for the arguments."""
     size = _batch_size(batch_size, store.n_obs)
-    if not _is_whole(seed) or seed < 0:
-        msg = f"seed={seed!r}: give a whole number of at least 0."
-        raise ArgumentError(msg)
+    seed = whole("seed", seed)
     choice("x_format", x_format, ("csr", "dense"))
     choice("missing", missing, ("error", "zero"))
     measured, drop_last = flag("measured", measured), flag("drop_last", drop_last)
+    pad = flag("pad", pad)
     if not store.n_obs:
         warn(
             f"No cell is selected (of {store.manifest.n_obs:,} in the store), so there are no "
@@ -92,11 +91,11 @@ def make_generator(
         ),
         sampler=found,
         rows=rows,
-        seed=int(seed),
+        seed=seed,
         drop_last=drop_last,
         transform=function,
         given_share=_share(rank, world_size),
-        pad=bool(pad),
+        pad=pad,
         chosen={**chosen, **choices(sampler, found)},
     )
     _check_stream(generator, size)
@@ -163,10 +162,7 @@ def _batch_size(given: int | str | None, n_obs: int) -> int | None:
         return auto_batch_size(n_obs)
     if given is None:
         return None
-    if not _is_whole(given) or not 1 <= int(given) < _LARGEST_BATCH:
-        msg = f"batch_size={shown(given)}: pass a whole number of at least 1, or 'auto'."
-        raise ArgumentError(msg)
-    return int(given)
+    return whole("batch_size", given, 1, _LARGEST_BATCH - 1, ", or 'auto'")
 
 
 def _sampler(sampler: str | Sampler) -> Sampler:

@@ -131,6 +131,6 @@ def _values(
 
 def _organism(value: Any, categories: Callable[[str], Sequence[Any]]) -> Any:
     """Return an organism under the name that the store uses, so that "human" is understood."""
-    if value is None or value in categories("organism"):
+    if not isinstance(value, str) or value in categories("organism"):
         return value
     return canonical_organism(value)

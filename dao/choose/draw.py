@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dao.arguments import whole
 from dao.errors import ArgumentError
 from dao.samplers.rng import random_bits
 
@@ -88,10 +89,8 @@ def _how_many(n: float, n_obs: int) -> int:
 
 
 def _check(n: Any, seed: Any) -> None:
-    whole = isinstance(n, int) and not isinstance(n, bool) and n >= 0
-    if not whole and not (isinstance(n, float) and 0 <= n <= 1):
+    is_whole = isinstance(n, int) and not isinstance(n, bool) and n >= 0
+    if not is_whole and not (isinstance(n, float) and 0 <= n <= 1):
         msg = f"n={n!r}: give a number of cells, or a share between 0 and 1."
         raise ArgumentError(msg)
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-        msg = f"seed={seed!r}: give a whole number of at least 0."
-        raise ArgumentError(msg)
+    whole("seed", seed)

@@ -7,14 +7,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dao.errors import UnknownDatasetError, near_matches
+from dao.errors import ExpressionError, UnknownDatasetError, near_matches
 from dao.format.obs_schema import VIRTUAL_COLUMNS
 from dao.format.organisms import canonical_organism
+from dao.where import parse
 
 if TYPE_CHECKING:
     from dao.store import Store
 
 __all__ = ["of_organism"]
+
+
+def _is_expression(text: str) -> bool:
+    try:
+        parse(text)
+    except ExpressionError:
+        return False
+    return not text.isidentifier()
 
 
 def of_organism(store: Store, which: str) -> Store:
@@ -36,6 +45,8 @@ def of_organism(store: Store, which: str) -> Store:
             msg = f"{which!r} is a dataset, not an organism: store.subset(dataset={which!r})."
         elif which in (*store.obs_columns, *VIRTUAL_COLUMNS):
             msg = f"{which!r} is an obs column, not an organism: store.obs[{which!r}]."
+        elif _is_expression(which):
+            msg = f"{which!r} is an expression, not an organism: store.subset({which!r})."
         raise UnknownDatasetError(msg)
     there = [d.organism == name for d in store.manifest.datasets]
     masks = [np.full(selection.counts[i], there[i]) for i in selection.datasets]

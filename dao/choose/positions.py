@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from dao.asked import as_array, checked_slice
 from dao.errors import ArgumentError, UnknownValueError, near_matches
 from dao.format.obs_schema import INDEX_COLUMN
 from dao.ranges import ranges
 from dao.warn import warn
+from dao.where.plain import as_texts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,7 +113,7 @@ def _of_numbers(numbers: NDArray[Any], n_obs: int) -> NDArray[Any]:
 def _of_names(names: NDArray[Any], selection: Selection, obs: ObsStore) -> NDArray[np.int64]:
     """Return the cells of one name after those of another; a name may have several cells."""
     wanted, distinct = pd.factorize(names)
-    held = obs.which(selection, INDEX_COLUMN, pa.array(distinct, pa.large_string()))
+    held = obs.which(selection, INDEX_COLUMN, as_texts(list(distinct)))
     counts = np.bincount(held[held >= 0], minlength=len(distinct))
     if not counts.all():
         absent = np.flatnonzero(counts == 0)

@@ -14,6 +14,7 @@ from dao.cli.commands import demo, history, info, remove, validate
 from dao.cli.compact import compact
 from dao.cli.export import export
 from dao.cli.report import report
+from dao.cli.wording import in_options
 from dao.cli.write import append, write
 from dao.errors import DaoError, DaoWarning
 
@@ -90,7 +91,9 @@ def _notes(*, debug: bool) -> Iterator[None]:
 
 def _show_note(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     if issubclass(category, DaoWarning):
-        _print_to_stderr("Note: ", "bold yellow", message)
+        context = click.get_current_context(silent=True)
+        parameters = () if context is None else context.command.params
+        _print_to_stderr("Note: ", "bold yellow", in_options(str(message), parameters))
 
 
 def _print_to_stderr(title: str, style: str, message: object) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dao import errors
+from dao.cli.wording import in_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +46,7 @@ class StoreCommand(click.Command):
         try:
             return super().invoke(ctx)
         except errors.DaoError as error:
+            error.args = (in_options(str(error), self.params),)
             for text in following(error, str(self.name), ctx.params):
                 error.add_note(text)
             raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ import click
 
 from dao.cli.command import PATH, StoreCommand, memory_option
 from dao.cli.result import json_option, result_as_json
-from dao.errors import DaoError
 from dao.paths import shown_path
 
 if TYPE_CHECKING:
@@ -21,17 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["append", "write"]
 
 _MODES = ("append", "replace", "overwrite")
-
-# Errors of the library speak Python; here they speak of options.
-_IN_OPTIONS = (
-    (r"mode='(append|replace|overwrite)'", r"--\1"),
-    (r"write_store\(path, \{'first': a, 'second': b\}\)", "first=A.h5ad second=B.h5ad"),
-    (r"write_store\(path, \{'my_id': source\}\)", "my_id=PATH"),
-    (r"(?<![^\s(])(features|layers?|obsm|profile|seed|memory)=", r"--\1="),
-    (r"(?<![^\s(])feature_key=", "--feature-key="),
-    (r"(?<![^\s(])obs_columns(?==|: )", "--obs-columns"),
-    (r"(?<![^\s(])cluster_by(?==|: )", "--cluster-by"),
-)
 
 
 @click.command(cls=StoreCommand, short_help="Write files into a store.")
@@ -107,19 +94,15 @@ def write(context: click.Context, /, paths: tuple[str, ...], as_json: bool, **op
     default = click.core.ParameterSource.DEFAULT
     said = {k: v for k, v in options.items() if context.get_parameter_source(k) is not default}
     began = time.perf_counter()
-    try:
-        store, sources, asked = _asked(paths, said)
-        if dry_run:
-            plan = plan_store(store, sources, mode=mode, **asked)
-            if as_json:
-                click.echo(plan_as_json(plan, store))
-            else:
-                show_plan(plan, store)
-            return
-        written = dao.write_store(store, sources, mode=mode, **asked)
-    except DaoError as error:
-        error.args = (_in_options(str(error)),)
-        raise
+    store, sources, asked = _asked(paths, said)
+    if dry_run:
+        plan = plan_store(store, sources, mode=mode, **asked)
+        if as_json:
+            click.echo(plan_as_json(plan, store))
+        else:
+            show_plan(plan, store)
+        return
+    written = dao.write_store(store, sources, mode=mode, **asked)
     seconds = time.perf_counter() - began
     if as_json:
         click.echo(result_as_json(written, seconds=round(seconds, 3)))
@@ -137,7 +120,7 @@ append = StoreCommand(
     callback=_append,
     params=[p for p in write.params if p.name not in _MODES],
     short_help="Add files to a store.",
-    help="""Add SOURCE files to the store STORE, which begins with them if there is none.
+    help="""Add SOURCE files to the store STORE, which `dao write` has begun.
 
     The same as `dao write --append`.
 
@@ -209,9 +192,3 @@ def _source(text: str) -> Source:
     if equals and os.sep not in name and not is_there:
         return Source(path, id=name)
     return Source(text)
-
-
-def _in_options(message: str) -> str:
-    for pattern, option in _IN_OPTIONS:
-        message = re.sub(pattern, option, message)
-    return message

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from dao.arguments import listed
 from dao.errors import ArgumentError
 from dao.format.names import cut_version
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from dao.backend import Reader
 
 __all__ = ["FeatureTables", "wanted_ids"]
@@ -49,11 +51,11 @@ def wanted_ids(ids: Iterable[str]) -> pd.Index:
     if isinstance(ids, str):
         msg = f"Features must be a list of ids, not the text {ids!r}."
         raise ArgumentError(msg)
-    listed = list(ids) if isinstance(ids, Iterable) else []
-    if not listed or not all(isinstance(i, str) for i in listed):
+    found = listed(ids)
+    if not found or not all(isinstance(i, str) for i in found):
         msg = "Features must be a list of at least one id, each a text."
         raise ArgumentError(msg)
-    wanted = pd.Index([cut_version(i) for i in listed], dtype=object)
+    wanted = pd.Index([cut_version(i) for i in found], dtype=object)
     if not wanted.is_unique:
         twice = ", ".join(map(repr, wanted[wanted.duplicated()].unique()[:5]))
         msg = f"Some features are named twice: {twice}."

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dao.arguments import listed, shown
 from dao.errors import ArgumentError, near_matches
 from dao.format.obs_schema import RESERVED_COLUMNS
 
@@ -95,7 +96,7 @@ class ObsColumn:
         if self.dtype == "bool":
             return isinstance(value, bool)
         if self.dtype is None:
-            return isinstance(value, str | bool | int | float)
+            return isinstance(value, str | bool) or _fits_category(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         return _fits_number(value, np.dtype(self.dtype))
@@ -141,16 +142,17 @@ def _column(what: object) -> ObsColumn:
 
 
 def _listed(values: Any) -> tuple[Any, ...]:
-    if isinstance(values, str) or not isinstance(values, list | tuple | np.ndarray):
-        msg = f"values must be a list, not {values!r}"
+    given = None if isinstance(values, set | frozenset | Mapping) else listed(values)
+    if given is None:
+        msg = f"values must be a list, not {shown(values)}"
         raise ArgumentError(msg)
     # A value may always be missing.
-    known = [v for v in values if not _is_missing(v)]
-    listed = tuple(v.item() if isinstance(v, np.generic) else v for v in known)
-    if len(set(map(repr, listed))) != len(listed):
+    known = [v for v in given if not _is_missing(v)]
+    found = tuple(v.item() if isinstance(v, np.generic) else v for v in known)
+    if len(set(map(repr, found))) != len(found):
         msg = "values names some twice"
         raise ArgumentError(msg)
-    return listed
+    return found
 
 
 def _is_missing(value: object) -> bool:

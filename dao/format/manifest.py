@@ -170,11 +170,14 @@ class ObsInfo:
     footer_sha256
         SHA-256 of the parquet footer: pages carry checksums of their own, so reading a few
         columns need not hash the whole file.
+    index_name
+        What the study calls its obs names; empty if nothing.
     """
 
     file: FileInfo
     footer_sha256: str
     columns: Mapping[str, ColumnInfo]
+    index_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,6 +374,9 @@ class Manifest:
         unknown = known.pop("unknown")
         for columns in (known["obs_columns"], *(d["obs"]["columns"] for d in known["datasets"])):
             _without_defaults(columns)
+        for dataset in known["datasets"]:
+            if not dataset["obs"]["index_name"]:
+                del dataset["obs"]["index_name"]
         content = {"format": "dao", "format_version": FORMAT_VERSION, **known}
         content = with_unknown(content, unknown)
         content[CHECKSUM] = checksum(content)

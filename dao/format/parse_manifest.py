@@ -87,7 +87,10 @@ def _dataset(r: Reader) -> DatasetInfo:
         n_measured=r.size("n_measured"),
         matrices={name: _matrix(m) for name, m in r.child("matrices").items()},
         obs=ObsInfo(
-            _file(obs.child("file")), obs.text("footer_sha256"), _columns(obs.child("columns"))
+            _file(obs.child("file")),
+            obs.text("footer_sha256"),
+            _columns(obs.child("columns")),
+            obs.text("index_name") if obs.has("index_name") else "",
         ),
         features=_file(r.child("features")),
         uns=_file(r.child("uns")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dao.arguments import names
 from dao.backend import missing_extra
 from dao.format.obs_schema import SOURCE_ROW_COLUMN, VIRTUAL_COLUMNS
 from dao.lazy.blocks import Block
@@ -49,8 +50,8 @@ def _names(store: Store, columns: Sequence[str] | None) -> tuple[str, ...]:
     offered = (*VIRTUAL_COLUMNS, *store.obs_columns, SOURCE_ROW_COLUMN)
     if columns is None:
         return offered
-    names = (columns,) if isinstance(columns, str) else tuple(columns)
-    for name in names:
+    asked = names("columns", columns)
+    for name in asked:
         if name not in offered:
             raise unknown_column(name, offered)
-    return names
+    return tuple(asked)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from dao.arguments import text
+from dao.arguments import text, whole
 from dao.batches.fetch import fetch
 from dao.batches.locate import locate
 from dao.batches.segment import segment
@@ -114,9 +114,7 @@ def cut(store: Store, source: Source, rows_per_block: int | None = None) -> list
         if not how.dense:
             row_bytes = int(store.mean_nnz(source.matrix) * (how.dtype.itemsize + 4))
         rows_per_block = max(1, _BLOCK_BYTES // max(1, row_bytes))
-    elif not isinstance(rows_per_block, int) or rows_per_block < 1:
-        msg = f"rows_per_block={rows_per_block!r}: give a whole number above 0."
-        raise ArgumentError(msg)
+    rows_per_block = whole("rows_per_block", rows_per_block, 1)
     return blocks(store.selection, bounds(store, source.matrix, rows_per_block))
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dao.errors import ArgumentError
-from dao.samplers.blocks import check_lengths
-from dao.samplers.checks import check_columns, check_groups
+from dao.samplers.blocks import set_lengths
+from dao.samplers.checks import check_groups, set_columns
 from dao.samplers.draws import Draws
 
 if TYPE_CHECKING:
@@ -54,10 +54,10 @@ class Balanced:
     window: int = 16_384
 
     def __post_init__(self) -> None:
-        check_columns("by", self.by)
-        check_lengths(block=self.block, window=self.window)
+        set_columns(self, "by")
+        set_lengths(self, "block", "window")
         if self.size is not None:
-            check_lengths(size=self.size)
+            set_lengths(self, "size")
 
     def check_rows(self, rows: Rows) -> None:
         """Refuse a column without values; warn of missing ones, and of a single group."""

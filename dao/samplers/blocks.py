@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.errors import ArgumentError
+from dao.arguments import whole
 from dao.ranges import ranges
 from dao.samplers.rng import permutation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Blocks", "EvenBlocks", "check_lengths", "narrow", "shuffled_blocks"]
+__all__ = ["Blocks", "EvenBlocks", "narrow", "set_lengths", "shuffled_blocks"]
+
+_MOST_ROWS = 1 << 40  # of an epoch, a window or a block
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +102,14 @@ def narrow(rows: NDArray[Any], n: int) -> NDArray[np.unsignedinteger]:
     return rows.astype(np.uint32 if n <= 1 << 32 else np.uint64)
 
 
-def check_lengths(**lengths: int) -> None:
-    """Refuse numbers of rows that are below 1.
+def set_lengths(sampler: Any, *names: str, or_else: str = "") -> None:
+    """Make the numbers of rows of a frozen sampler whole numbers of Python.
 
     Raises
     ------
     dao.errors.ArgumentError
-        With the name and the value.
+        With the name and the value of one that is not a whole number of at least 1.
     """
-    for name, value in lengths.items():
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            as_int = f", as {int(value)}" if isinstance(value, float) and value >= 1 else ""
-            msg = f"{name}={value!r}: give a whole number of rows, at least 1{as_int}."
-            raise ArgumentError(msg)
+    for name in names:
+        length = whole(name, getattr(sampler, name), 1, _MOST_ROWS, or_else)
+        object.__setattr__(sampler, name, length)

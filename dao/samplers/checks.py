@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dao.arguments import names, shown
 from dao.errors import ArgumentError, near_matches
 from dao.warn import warn
 
@@ -14,27 +15,26 @@ if TYPE_CHECKING:
 
     from dao.samplers.rows import Rows
 
-__all__ = ["check_columns", "check_groups", "named", "no_value"]
+__all__ = ["check_groups", "named", "no_value", "set_columns"]
 
 _NUMBERS = bool | int | float | np.number | np.bool_
 
 
-def check_columns(argument: str, by: Any) -> None:
-    """Refuse what is not the name of a column, or several.
+def set_columns(sampler: Any, argument: str, *, may_be_none: bool = False) -> None:
+    """Make an argument of a frozen sampler the name of a column, or a list of them.
 
     Raises
     ------
     dao.errors.ArgumentError
-        With the argument and its value.
+        If it is neither, or names none.
     """
-    names = [by] if isinstance(by, str) else by
-    if (
-        not isinstance(names, list | tuple)
-        or not names
-        or not all(isinstance(name, str) for name in names)
-    ):
-        msg = f"{argument}={by!r}: pass the name of an obs column, or a list of names."
+    by = getattr(sampler, argument)
+    listed = names(argument, by)
+    if not listed and not may_be_none:
+        msg = f"{argument}={shown(by)}: pass the name of an obs column, or a list of names."
         raise ArgumentError(msg)
+    if not isinstance(by, str | list | tuple):
+        object.__setattr__(sampler, argument, listed)
 
 
 def check_groups(sampler: str, by: Any, rows: Rows, left_out: str = "are left out") -> None:

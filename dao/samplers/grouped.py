@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dao.ranges import ranges
-from dao.samplers.blocks import check_lengths, narrow, shuffled_blocks
-from dao.samplers.checks import check_columns, check_groups
+from dao.samplers.blocks import narrow, set_lengths, shuffled_blocks
+from dao.samplers.checks import check_groups, set_columns
 from dao.samplers.plan import EpochPlan, even_windows
 from dao.samplers.rng import permutation
 
@@ -56,8 +56,8 @@ class Grouped:
     window: int = 32_768
 
     def __post_init__(self) -> None:
-        check_columns("by", self.by)
-        check_lengths(block=self.block, window=self.window)
+        set_columns(self, "by")
+        set_lengths(self, "block", "window")
 
     def check_rows(self, rows: Rows) -> None:
         """Refuse a column without values; warn of missing ones, and of a single group."""

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dao.arguments import choice, text
 from dao.errors import ArgumentError
-from dao.samplers.blocks import check_lengths, narrow, shuffled_blocks
-from dao.samplers.checks import check_columns, named, no_value
+from dao.samplers.blocks import narrow, set_lengths, shuffled_blocks
+from dao.samplers.checks import named, no_value, set_columns
 from dao.samplers.plan import EpochPlan, even_windows
 from dao.samplers.rng import integers, permutation
 from dao.warn import warn
@@ -68,13 +69,10 @@ class Paired:
     window: int = 16_384
 
     def __post_init__(self) -> None:
-        check_columns("by", self.by)
-        if not isinstance(self.match, str) and len(self.match):
-            check_columns("match", self.match)
-        check_lengths(block=self.block, window=self.window)
-        if self.unmatched not in {"error", "drop"}:
-            msg = f"unmatched={self.unmatched!r}: pass 'error' or 'drop'."
-            raise ArgumentError(msg)
+        text("by", self.by, "treatment")
+        set_columns(self, "match", may_be_none=True)
+        set_lengths(self, "block", "window")
+        choice("unmatched", self.unmatched, ("error", "drop"))
 
     def check_rows(self, rows: Rows) -> None:
         """Refuse cells without treated ones or controls; warn of missing values."""

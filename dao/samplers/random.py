@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dao.samplers.blocks import check_lengths, narrow
+from dao.samplers.blocks import narrow, set_lengths
 from dao.samplers.plan import EpochPlan, even_windows
 from dao.samplers.rng import permutation
 
@@ -44,7 +44,7 @@ class Random:
     window: int = 16_384
 
     def __post_init__(self) -> None:
-        check_lengths(window=self.window)
+        set_lengths(self, "window")
 
     def plan(self, rows: Rows, *, seed: int, epoch: int) -> EpochPlan:
         """Return the row stream of an epoch."""

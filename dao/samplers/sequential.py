@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dao.samplers.blocks import check_lengths
+from dao.samplers.blocks import set_lengths
 from dao.samplers.plan import EpochPlan, even_windows
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Sequential:
     window: int = 16_384
 
     def __post_init__(self) -> None:
-        check_lengths(window=self.window)
+        set_lengths(self, "window")
 
     def plan(self, rows: Rows, *, seed: int, epoch: int) -> EpochPlan:
         """Return the row stream; seed and epoch do not matter."""

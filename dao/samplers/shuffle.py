@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from dao.samplers.blocks import check_lengths, shuffled_blocks
+from dao.samplers.blocks import set_lengths, shuffled_blocks
 from dao.samplers.plan import EpochPlan, even_windows
 from dao.samplers.rng import permutation
 
@@ -50,8 +50,9 @@ class Shuffle:
     window: int | str = "auto"
 
     def __post_init__(self) -> None:
-        block, window = self.lengths
-        check_lengths(block=block, window=window)
+        for name, length in (("block", self.block), ("window", self.window)):
+            if not (isinstance(length, str) and length == "auto"):
+                set_lengths(self, name, or_else=", or 'auto'")
 
     def plan(self, rows: Rows, *, seed: int, epoch: int) -> EpochPlan:
         """Return the row stream of an epoch."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dao.arguments import flag
 from dao.errors import ArgumentError
-from dao.samplers.blocks import check_lengths, narrow, shuffled_blocks
+from dao.samplers.blocks import narrow, set_lengths, shuffled_blocks
 from dao.samplers.checks import no_value
 from dao.samplers.draws import Draws
 from dao.samplers.plan import EpochPlan, even_windows
@@ -68,9 +69,10 @@ class Weighted:
     window: int = 16_384
 
     def __post_init__(self) -> None:
-        check_lengths(block=self.block, window=self.window)
+        flag("replacement", self.replacement)
+        set_lengths(self, "block", "window")
         if self.size is not None:
-            check_lengths(size=self.size)
+            set_lengths(self, "size")
 
     def __repr__(self) -> str:
         """Return the arguments, long lists of weights as a checksum."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dao.arguments import choice, whole
 from dao.errors import ArgumentError, near_matches
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def named_fractions(fractions: Any) -> tuple[list[Any], NDArray[np.float64]]:
     dao.errors.ArgumentError
         If they are not a dict of numbers above 0 that add up to 1.
     """
-    if not (isinstance(fractions, Mapping) or hasattr(fractions, "keys")):
+    is_table = not isinstance(fractions, type) and hasattr(fractions, "keys")
+    if not (isinstance(fractions, Mapping) or is_table):
         raise ArgumentError(_not_a_dict(fractions))
     given = dict(fractions)
     if not given:
@@ -76,12 +78,10 @@ def check_seed(seed: Any) -> int:
     dao.errors.ArgumentError
         If it is not a whole number of at least 0.
     """
-    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
-    if not whole or seed < 0:
-        why = " A split has no random seed, so that it can be repeated." if seed is None else ""
-        msg = f"seed={seed!r}: pass a whole number of at least 0.{why}"
+    if seed is None:
+        msg = "seed=None: pass a whole number of at least 0, so that the split can be repeated."
         raise ArgumentError(msg)
-    return int(seed)
+    return whole("seed", seed)
 
 
 def check_method(method: Any) -> str:
@@ -92,10 +92,7 @@ def check_method(method: Any) -> str:
     dao.errors.ArgumentError
         If there is none of that name.
     """
-    if not isinstance(method, str) or method not in METHODS:
-        msg = f"method={method!r}: pass 'hash' or 'exact'."
-        raise ArgumentError(msg)
-    return method
+    return choice("method", method, METHODS)
 
 
 def refuse_unknown(unknown: Mapping[str, Any]) -> None:
@@ -125,7 +122,8 @@ def _not_a_dict(fractions: Any) -> str:
         rest = round(1 - float(fractions), 6)
         call = f"store.split({{'train': {float(fractions):g}, 'test': {rest:g}}})"
         return f"fractions={fractions!r}: name both parts, as in {call}."
-    listed = list(fractions) if isinstance(fractions, list | tuple | np.ndarray) else []
+    several = isinstance(fractions, list | tuple) or getattr(fractions, "ndim", 0) == 1
+    listed = list(fractions) if several else []
     if listed and all(isinstance(f, Real) for f in listed):
         names = _USUAL.get(len(listed), [f"part{i}" for i in range(len(listed))])
         named = {n: float(f) for n, f in zip(names, listed, strict=True)}

@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
+from anndata.utils import make_index_unique
 from numba import njit
 
+from dao.arguments import choice, names, shown
 from dao.errors import ArgumentError
 from dao.lazy.source import matrix_source
 from dao.ranges import ranges
-from dao.stats.run import over_blocks
+from dao.stats.run import in_float64, over_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,17 +32,16 @@ def pseudobulk(
     store: Store, by: str | Sequence[str], func: str, layer: str | None, transform: Any
 ) -> AnnData:
     """Return the cells of each group added up; see `dao.Store.pseudobulk`."""
-    names = [by] if isinstance(by, str) else list(by)
-    if not names or len(set(names)) < len(names):
-        msg = f"by={by!r}: name one obs column or several, each once."
+    columns = names("by", by)
+    if not columns:
+        msg = f"by={shown(by)}: pass the name of an obs column, or a list of names."
         raise ArgumentError(msg)
-    if func not in {"sum", "mean"}:
-        msg = f"func={func!r}: choose 'sum' or 'mean'."
-        raise ArgumentError(msg)
-    group, obs = _groups(store, names)
-    source = matrix_source(store, layer, "csr", "float64", transform)
+    choice("func", func, ("sum", "mean"))
+    group, obs = _groups(store, columns)
     narrow = group.astype(np.min_scalar_type(-len(obs) - 1))
-    sums: Any = over_blocks(store, source, partial(group_sums, len(obs)), _added, narrow)
+    with in_float64():
+        source = matrix_source(store, layer, "csr", "float64", transform)
+        sums: Any = over_blocks(store, source, partial(group_sums, len(obs)), _added, narrow)
     if func == "mean":
         sums = sp.diags_array(1.0 / obs["n_obs_aggregated"].to_numpy()) @ sums
     return AnnData(sp.csr_matrix(sums), obs=obs, var=store.var)
@@ -54,11 +55,13 @@ def _groups(store: Store, names: Sequence[str]) -> tuple[Array, pd.DataFrame]:
     group = grouped.ngroup().fillna(-1).to_numpy(np.int64)
     counts = grouped.size()
     obs = counts.index.to_frame(index=False)
-    labels = obs.astype(str).agg("_".join, axis=1) if len(obs) else pd.Series([], dtype=object)
-    obs.index = pd.Index(labels.to_list(), dtype=object)
     for name in obs.columns:
-        if not isinstance(obs[name].dtype, pd.CategoricalDtype):
-            obs[name] = pd.Categorical(obs[name])
+        obs[name] = pd.Categorical(obs[name]).remove_unused_categories()
+    # One text for each category, whatever the others are: a day is always a day at midnight.
+    texts = [pd.Index(map(str, obs[n].cat.categories))[obs[n].cat.codes.to_numpy()] for n in names]
+    labels = pd.Index(["_".join(parts) for parts in zip(*texts, strict=True)], dtype=object)
+    # The values of ("a_b", "c") and ("a", "b_c") join to one text.
+    obs.index = make_index_unique(labels)
     obs["n_obs_aggregated"] = counts.to_numpy()
     return group, obs
 

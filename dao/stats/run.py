@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from dao.buffers import keep
+from dao.errors import ArgumentError
 from dao.lazy.source import cut, read_matrix
 from dao.threads import n_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     Labels = NDArray[Any] | None
 
-__all__ = ["over_blocks"]
+__all__ = ["in_float64", "over_blocks"]
 
 T = TypeVar("T")
 
@@ -38,6 +40,28 @@ class _Runner(Protocol):
 
     def run(self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Return ``function(*arguments)`` of each call."""
+
+
+@contextmanager
+def in_float64() -> Iterator[None]:
+    """Say what to do about whole numbers that float64 cannot hold, where nothing else is offered.
+
+    Raises
+    ------
+    dao.errors.ArgumentError
+        In place of the one that advises another dtype.
+    """
+    try:
+        yield
+    except ArgumentError as error:
+        problem, advice, _ = str(error).partition(" Pass dtype=")
+        if not advice:
+            raise
+        msg = (
+            f"{problem} Statistics are calculated in float64: take the cells with "
+            "store.to_anndata(), and calculate with its dtype."
+        )
+        raise ArgumentError(msg) from error
 
 
 def over_blocks(

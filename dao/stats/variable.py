@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import median_abs_deviation
 
+from dao.arguments import choice, whole
 from dao.errors import ArgumentError
 from dao.stats.genes import gene_moments
 from dao.transforms import Log1p, NormalizeTotal
@@ -20,19 +21,16 @@ __all__ = ["dispersions", "highly_variable_genes"]
 Array = np.ndarray[Any, Any]
 
 _FLAVORS = ("seurat", "cell_ranger")
+_MOST_BINS = 1_000_000
 
 
 def highly_variable_genes(
     store: Store, n_top_genes: int, flavor: str, n_bins: int, target_sum: float, totals: str | None
 ) -> pd.DataFrame:
     """Return which genes vary most; see `dao.Store.highly_variable_genes`."""
-    if flavor not in _FLAVORS:
-        msg = f"flavor={flavor!r}: choose 'seurat' or 'cell_ranger'."
-        raise ArgumentError(msg)
-    for name, number in (("n_top_genes", n_top_genes), ("n_bins", n_bins)):
-        if not isinstance(number, int) or number < 1:
-            msg = f"{name}={number!r}: give a whole number above 0."
-            raise ArgumentError(msg)
+    choice("flavor", flavor, _FLAVORS)
+    n_top_genes = whole("n_top_genes", n_top_genes, 1)
+    n_bins = whole("n_bins", n_bins, 1, _MOST_BINS)
     if store.n_obs < 2:
         msg = f"{store.n_obs} cells are selected, and one alone does not vary. Select more."
         raise ArgumentError(msg)

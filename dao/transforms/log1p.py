@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dao.arguments import number
 from dao.errors import ArgumentError
 from dao.threads import over_ranges
 
@@ -37,8 +38,11 @@ class Log1p:
     base: float | None = None
 
     def __post_init__(self) -> None:
-        if self.base is not None and not (self.base > 0 and self.base != 1):
-            msg = f"base={self.base!r}: give a number above 0 other than 1, or None."
+        if self.base is None:
+            return
+        object.__setattr__(self, "base", number("base", self.base, 0, " other than 1, or None"))
+        if self.base == 1:
+            msg = "base=1: pass a number above 0 other than 1, or None."
             raise ArgumentError(msg)
 
     @property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import njit
 
+from dao.arguments import number, optional_text
 from dao.errors import ArgumentError
 from dao.threads import over_ranges
 
@@ -59,13 +60,11 @@ class NormalizeTotal:
                 "be put into an obs column and named by totals=."
             )
             raise ArgumentError(msg)
-        is_number = isinstance(target_sum, int | float | np.number)
-        if target_sum is not None and not (is_number and 0 < target_sum < np.inf):
-            msg = (
-                f"target_sum={target_sum!r}: pass a number above 0, or None for the median of the "
-                "selected cells."
-            )
-            raise ArgumentError(msg)
+        if target_sum is not None:
+            median = ", or None for the median of the selected cells"
+            given = number("target_sum", target_sum, 0, median)
+            target_sum = target_sum if type(target_sum) is int else given
+        optional_text("totals", totals, "n_counts")
         object.__setattr__(self, "target_sum", target_sum)
         object.__setattr__(self, "totals", totals)
 

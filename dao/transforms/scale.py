@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import njit
 
+from dao.arguments import flag, number, numbers, shown
 from dao.errors import ArgumentError
 from dao.moments import Moments, moments_of
 from dao.threads import over_ranges
@@ -54,13 +55,16 @@ class Scale:
     max_value: float | None = None
 
     def __post_init__(self) -> None:
-        mean, std = np.asarray(self.mean, np.float64), np.asarray(self.std, np.float64)
-        if mean.ndim != 1 or mean.shape != std.shape:
+        mean, std = numbers("mean", self.mean), numbers("std", self.std)
+        if mean.shape != std.shape:
             msg = f"mean {mean.shape} and std {std.shape} must be two lists of one length."
             raise ArgumentError(msg)
-        if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std >= 0).all()):
-            msg = "mean and std must be finite numbers, and no std below 0."
+        if (std < 0).any():
+            msg = f"std={shown(self.std)}: pass numbers of at least 0."
             raise ArgumentError(msg)
+        flag("zero_center", self.zero_center)
+        if self.max_value is not None:
+            number("max_value", self.max_value, 0, ", or None")
         object.__setattr__(self, "mean", mean)
         # A gene that never varies stays as it is, as in scanpy.
         object.__setattr__(self, "std", np.where(std == 0, 1.0, std))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dao.arguments import flag
 from dao.backend import find_backend
 from dao.bars import bar
 from dao.errors import ArgumentError, DaoError, FormatVersionError
@@ -66,6 +67,7 @@ def validate_store(
     >>> report.problems
     []
     """
+    repair, old_generations = flag("repair", repair), flag("old_generations", old_generations)
     root = location(path)
     if isinstance(root, str):
         msg = f"{root}: only local folders are checked. Copy the store to one."

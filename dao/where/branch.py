@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from dao.arguments import flag
+from dao.arguments import flag, listed, shown
 from dao.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["Descendants", "descendants"]
 
@@ -46,8 +49,8 @@ def descendants(term: str | Iterable[str], *, part_of: bool = False) -> Descenda
     >>> store.subset(cell_type=dao.descendants("lymphocyte")).n_obs  # doctest: +SKIP
     31204
     """
-    terms = tuple(term) if isinstance(term, Iterable) and not isinstance(term, str) else (term,)
+    terms = [term] if isinstance(term, str) else listed(term)
     if not terms or not all(isinstance(t, str) and t for t in terms):
-        msg = f"descendants({term!r}): give the name or id of a term, or a list of them."
+        msg = f"term={shown(term)}: pass the name or id of a term, or a list of them."
         raise ArgumentError(msg)
-    return Descendants(terms, flag("part_of", part_of))
+    return Descendants(tuple(terms), flag("part_of", part_of))

@@ -7,6 +7,7 @@ import re
 import warnings
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 from typing import Any
 
 from dao.errors import ExpressionError
@@ -23,6 +24,7 @@ _NO_CALCULATIONS = (
     "store.obs and choose by the result: store[mask]"
 )
 _DEEPEST, _MOST_BITS, _SHOWN = 100, 1024, 500
+_MISSING = {"nan", "NaN", "NA", "NaT", "null"}
 _METHODS = {"isna", "isnull", "notna", "notnull", "isin", "between"}
 
 
@@ -120,17 +122,35 @@ class _Parser:
         for side in (left, right):
             if _is_accessor(side):
                 raise self.error(side, _NO_CALCULATIONS)
-            if _is_calculation(side) and any(isinstance(n, ast.Name) for n in ast.walk(side)):
+            has_column = any(isinstance(n, ast.Name) for n in ast.walk(side))
+            if _is_calculation(side) and has_column and not _is_infinity(side):
                 raise self.error(side, _NO_CALCULATIONS)
         if isinstance(left, ast.Name) and isinstance(right, ast.Name):
-            msg = f"needs quotes if it is text: '{self.column(right)}'. Columns cannot be compared"
-            raise self.error(right, msg)
+            return self.between_names(left, name, right)
         if isinstance(left, ast.Name):
             return self.test(left, name, right)
         return self.test(right, _FLIPPED[name], left)
 
+    def between_names(self, left: ast.Name, op: str, right: ast.Name) -> Expression:
+        """Return the test of a column and `inf`; columns cannot be compared with each other."""
+        if _is_infinity(right):
+            return self.test(left, op, right)
+        if _is_infinity(left):
+            return self.test(right, _FLIPPED[op], left)
+        if right.id in _MISSING:
+            msg = f"is a missing value, which is written as in `{self.column(left)} == None`"
+            raise self.error(right, msg)
+        msg = f"needs quotes if it is text: '{self.column(right)}'. Columns cannot be compared"
+        raise self.error(right, msg)
+
     def test(self, column: ast.expr, op: str, side: ast.expr) -> Expression:
-        name, value = self.column(column), self.literal(side)
+        name = self.column(column)
+        if isinstance(side, ast.List | ast.Tuple | ast.Set):
+            several = {"==": "in", "!=": "not in"}.get(op)
+            shown = name if name.isidentifier() else f"`{name}`"
+            hint = f"; write {shown} {several} {ast.unparse(side)}" if several else ""
+            raise self.error(side, f"is a list, and {op} compares with one value{hint}")
+        value = self.literal(side)
         if value is not None:
             return Test(name, op, value)
         if op not in {"==", "!="}:
@@ -189,6 +209,8 @@ class _Parser:
         return descendants(terms, part_of=any(self.literal(k.value) for k in node.keywords))
 
     def literal(self, node: ast.expr) -> Any:
+        if _is_infinity(node):
+            return -inf if isinstance(getattr(node, "op", None), ast.USub) else inf
         try:
             value = ast.literal_eval(node)
         except (ValueError, TypeError, MemoryError, RecursionError) as error:
@@ -234,6 +256,13 @@ def _is_calculation(node: ast.expr) -> bool:
     if isinstance(node, ast.Call):
         return not (isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS)
     return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd)
+
+
+def _is_infinity(node: ast.expr) -> bool:
+    """Whether it is ``inf`` or ``-inf``, which have no literal in Python."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        node = node.operand
+    return isinstance(node, ast.Name) and node.id == "inf"
 
 
 def _is_accessor(node: ast.expr) -> bool:

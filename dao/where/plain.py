@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ import pyarrow as pa
 from dao.errors import ExpressionError
 from dao.where.branch import Descendants
 
-__all__ = ["Values", "is_null", "listed", "plain"]
+__all__ = ["Values", "as_texts", "is_null", "listed", "plain"]
 
 _PLAIN = {int, bool, str}
 _MISSING = {"NAType", "NaTType"}  # pandas.NA and pandas.NaT, told by name: no import of pandas
@@ -35,7 +35,19 @@ class Values(tuple[Any, ...]):  # noqa: SLOT001 - what is made of them is kept
     @cached_property
     def texts(self) -> pa.Array:
         """The known values, which are texts, in Arrow."""
-        return pa.array(self.known, pa.large_string())
+        return as_texts(self.known).drop_null()
+
+
+def as_texts(values: Sequence[str]) -> pa.Array:
+    """Return texts in Arrow; null for one that is not Unicode, as of a broken file name.
+
+    No store holds such a text, so it is equal to nothing.
+    """
+    try:
+        return pa.array(values, pa.large_string())
+    except UnicodeEncodeError:
+        found = [None if any("\ud800" <= c <= "\udfff" for c in v) else v for v in values]
+        return pa.array(found, pa.large_string())
 
 
 def plain(value: Any) -> Any:
@@ -59,7 +71,9 @@ def plain(value: Any) -> Any:
         return plain(value.as_py())
     if isinstance(value, np.generic):
         return value.item()
-    if getattr(value, "ndim", None) == 0:  # an array or tensor of one value, which is no list
+    if getattr(value, "ndim", None) == 0 and hasattr(
+        value, "item"
+    ):  # an array or tensor of one value, which is no list
         value = plain(value[()] if isinstance(value, np.ndarray) else value.item())
     return value
 

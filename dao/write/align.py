@@ -83,7 +83,7 @@ def source_features(dataset: str, opened: OpenSource, feature_key: str | None) -
     elif feature_key in opened.var.columns:
         raw = opened.var[feature_key]
     else:
-        msg = f"var of {opened.label} has no column {feature_key!r} (feature_key)."
+        msg = f"var of {opened.label} has no column {feature_key!r} (feature_key=)."
         raise UnknownColumnError(msg + near_matches(feature_key, opened.var.columns))
     if not opened.var.columns.is_unique:
         twice = opened.var.columns[opened.var.columns.duplicated()][0]

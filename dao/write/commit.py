@@ -9,7 +9,13 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dao.errors import DaoError, StorageError, StoreBusyError, StoreExistsError
+from dao.errors import (
+    DaoError,
+    StorageError,
+    StoreBusyError,
+    StoreExistsError,
+    StoreNotFoundError,
+)
 from dao.format.manifest import MANIFEST_NAME, Manifest
 from dao.generations import (
     GENERATIONS,
@@ -32,6 +38,7 @@ __all__ = [
     "commit",
     "garbage",
     "named",
+    "no_store",
     "remove_all",
     "write_lock",
 ]
@@ -183,6 +190,15 @@ def check_target(root: Path, mode: str) -> None:
             "no store. Choose a new or an empty folder."
         )
         raise StoreExistsError(msg)
+
+
+def no_store(where: object, mode: str, near: str = "") -> StoreNotFoundError:
+    """Return the error for a change of a store that is not there; ``near`` names others."""
+    what = "adds datasets to a store" if mode == "append" else "replaces datasets of a store"
+    return StoreNotFoundError(
+        f"There is no store at {where}, and mode={mode!r} {what}. Correct the path, or pass "
+        f"mode='create' to begin a store.{near}"
+    )
 
 
 def _lock(lock: int, root: Path) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from dao.arguments import mapping, names
 from dao.errors import ArgumentError, StoreChangedError
 from dao.format.names import check_dataset_id
 from dao.warn import once
@@ -21,7 +21,7 @@ from dao.write.progress import progress_report
 from dao.write.source import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from dao.format.manifest import Manifest
@@ -92,18 +92,21 @@ def compact_datasets(
         commit(root, in_order(manifest, places))
 
 
+_MERGE = "{'new id': ['a', 'b']}"
+
+
 def _wanted(
     manifest: Manifest, merge: Mapping[str, Sequence[str]] | None, ids: Sequence[str] | None
 ) -> list[_New]:
     """Return what will be written, each in the place of the first of its parts."""
-    if merge is not None and not (isinstance(merge, Mapping) and merge):
-        msg = f"merge={merge!r}: give a dict, as {{'new id': ['a', 'b']}}."
+    if merge is not None and not mapping("merge", merge, _MERGE):
+        msg = f"merge={{}}: pass a dict, as in {_MERGE}; or leave it out."
         raise ArgumentError(msg)
     found = []
     for new, parts in (merge or {}).items():
-        listed = [parts] if isinstance(parts, str) else list(parts)
-        check_there(listed, manifest)
-        found.append(_New(str(new), tuple(listed), is_merged=True))
+        together = names(f"merge[{new!r}]", parts)
+        check_there(together, manifest)
+        found.append(_New(new, tuple(together), is_merged=True))
     if ids is None:
         ids = [] if merge else list(manifest.ordinals)
     elif not merge or ids:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dao.errors import SourceError
+from dao.warn import warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +32,12 @@ def table_values(table: pd.DataFrame, where: str) -> np.ndarray[Any, Any]:
     if not columns:
         return np.empty((len(table), 0), np.float32)
     dtype = np.result_type(*(c.dtype for c in columns))
+    flags = [str(n) for n, c in zip(table.columns, columns, strict=True) if c.dtype.kind == "b"]
+    if flags and dtype.kind != "b":
+        warn(
+            f"{where}: its columns become one matrix of {dtype}, in which the flags of "
+            f"{flags[0]!r} are 0 and 1. Put flags into obs, or into a table of their own."
+        )
     for name, values in zip(table.columns, columns, strict=True):
         if dtype.kind == "f" and values.dtype.kind in "iu" and _too_large(values):
             msg = (

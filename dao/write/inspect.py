@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -133,7 +133,7 @@ def inspect_opened(
     table = encode_obs(str(source.id), obs)
     rows = row_order(source, opened, obs, job)
     organism = organism_of(source, opened, original)
-    known = ObsTable(table.names[:0], {}, table.columns, table.categories)
+    known = replace(table, names=table.names[:0], arrays={})
     study = Study(
         source,
         organism,

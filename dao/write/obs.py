@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from dao.errors import ObsTypeError
 from dao.files import parquet_footer_sha256
 from dao.format.manifest import ObsInfo
-from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN
+from dao.format.obs_schema import INDEX_COLUMN, RESERVED_COLUMNS, SOURCE_ROW_COLUMN
 from dao.write.columns import column_to_arrow
 from dao.write.files import file_info
 
@@ -44,12 +44,15 @@ class ObsTable:
         Column -> what it is.
     categories
         Column -> its categories as text, in order, for categoricals.
+    index_name
+        What obs_names are called; empty if nothing.
     """
 
     names: pa.Array
     arrays: Mapping[str, pa.Array]
     columns: Mapping[str, ColumnInfo]
     categories: Mapping[str, Sequence[str]]
+    index_name: str = ""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -77,7 +80,15 @@ def encode_obs(dataset: str, obs: pd.DataFrame) -> ObsTable:
         if texts is not None:
             categories[name] = texts
     names = pa.array([str(n) for n in obs.index], pa.large_string())
-    return ObsTable(names, arrays, columns, categories)
+    return ObsTable(names, arrays, columns, categories, _index_name(obs))
+
+
+def _index_name(obs: pd.DataFrame) -> str:
+    """Return what obs_names are called, unless a column has that name, too."""
+    name = obs.index.name
+    if not isinstance(name, str) or name in obs.columns or name in RESERVED_COLUMNS:
+        return ""
+    return str(name)
 
 
 def write_obs(
@@ -106,4 +117,4 @@ def write_obs(
             write_page_checksum=True,
         )
     footer = parquet_footer_sha256(root / path)
-    return ObsInfo(file_info(root, path), footer, dict(table.columns))
+    return ObsInfo(file_info(root, path), footer, dict(table.columns), table.index_name)

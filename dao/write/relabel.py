@@ -75,7 +75,7 @@ def _renamed(source: Source, obs: pd.DataFrame, shadows: Mapping[str, str | None
     """Return the columns in the order of the source, renamed ones in the place of the old."""
     asked: dict[str, list[tuple[str, Mapping[Any, Any] | None]]] = {}
     for new, what in source.obs.items():
-        old, values = what if isinstance(what, tuple) else (what, None)
+        old, values = (what, None) if isinstance(what, str) else what
         if old not in obs.columns:
             msg = f"obs of {source.label} has no column {old!r}.{near_matches(old, obs.columns)}"
             raise UnknownColumnError(msg)
@@ -84,7 +84,7 @@ def _renamed(source: Source, obs: pd.DataFrame, shadows: Mapping[str, str | None
     taken = next((n for n in source.obs if n in untouched), None)
     if taken is not None:
         what = source.obs[taken]
-        old = what[0] if isinstance(what, tuple) else what
+        old = what if isinstance(what, str) else what[0]
         msg = (
             f"obs of {source.label} has a column {taken!r} already; {old!r} cannot take its name "
             f"before it has another one: obs={{'{taken}_original': {taken!r}, ...}}."
@@ -129,7 +129,7 @@ def _shadows(source: Source, obs: pd.DataFrame) -> dict[str, str | None]:
     None where the column is what dao has filled into an AnnData that it exported, and the study's
     own is next to it.
     """
-    renamed = {what[0] if isinstance(what, tuple) else what for what in source.obs.values()}
+    renamed = {what if isinstance(what, str) else what[0] for what in source.obs.values()}
     taken = {*(c for c in obs.columns if c not in renamed), *source.obs, *source.constants}
     is_export = {SOURCE_ROW_COLUMN, *VIRTUAL_COLUMNS} <= set(obs.columns)
     found: dict[str, str | None] = {}

@@ -21,7 +21,7 @@ from dao.generations import GENERATIONS, written_by
 from dao.remote.bucket import Bucket
 from dao.remote.network import at_once
 from dao.remote.problems import MissingObjectError
-from dao.write.commit import ROOMS
+from dao.write.commit import ROOMS, no_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -133,6 +133,8 @@ def staged(url: str, options: Mapping[str, Any] | None, mode: str) -> Iterator[S
     if before is not None and mode == "create":
         msg = f"{bucket.root} holds a store already. Use mode='append' to add datasets, or "
         raise StoreExistsError(msg + "mode='overwrite' to replace it.")
+    if before is None and mode in {"append", "replace"}:
+        raise no_store(bucket.root, mode)
     with tempfile.TemporaryDirectory(prefix="dao-write-") as folder:
         root = Path(folder) / str(bucket.root).rpartition("/")[2]
         there = set()

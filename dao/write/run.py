@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dao.directory import StoreDirectory
-from dao.errors import ArgumentError, SourceError, StoreNotFoundError
+from dao.errors import ArgumentError, SourceError
 from dao.format.manifest import MANIFEST_NAME
+from dao.nearby import stores_near
 from dao.stamps import unchanged
 from dao.warn import once
 from dao.write.change import check_there, in_order, without
-from dao.write.commit import check_target, commit, garbage, remove_all, write_lock
+from dao.write.commit import check_target, commit, garbage, no_store, remove_all, write_lock
 from dao.write.generation import write_generation
 from dao.write.inspect import inspect_sources
 from dao.write.join import StoredCategories
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from dao.write.source import Source
 
 __all__ = ["plan_sources", "write_sources"]
+
+_CHANGING = {"append", "replace"}  # modes that need a store
 
 
 @contextmanager
@@ -108,10 +111,9 @@ def plan_sources(job: Job, sources: Sequence[Source], features: Any) -> WritePla
 
 def _base(job: Job, before: Manifest | None, ids: Sequence[str]) -> Manifest | None:
     """Return what the new datasets are added to."""
-    if job.mode == "replace":
-        if before is None:
-            msg = f"There is no store at {job.root} whose datasets could be replaced."
-            raise StoreNotFoundError(msg)
+    if job.mode in _CHANGING and before is None:
+        raise no_store(job.root, job.mode)
+    if job.mode == "replace" and before is not None:
         check_there(ids, before)
         # Features and codes keep their places, also where nobody is left who has them.
         left = without(before, set(ids))
@@ -120,7 +122,7 @@ def _base(job: Job, before: Manifest | None, ids: Sequence[str]) -> Manifest | N
 
 
 def _stored(job: Job) -> Manifest | None:
-    if job.mode not in {"append", "replace"} or not (job.root / MANIFEST_NAME).is_file():
+    if job.mode not in _CHANGING or not (job.root / MANIFEST_NAME).is_file():
         return None
     return StoreDirectory(job.root).manifest
 
@@ -129,6 +131,9 @@ def _as_stored(job: Job) -> Job:
     """Hold appended studies to the schema of the store, and to its categories."""
     base = _stored(job)
     if base is None:
+        if job.mode in _CHANGING:
+            check_target(job.root, job.mode)
+            raise no_store(job.root, job.mode, stores_near(job.root))
         return job
     if base.obs_schema is not None or job.obs_schema is not None:
         job = _with_stored_schema(job, base)

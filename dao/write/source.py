@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dao.arguments import mapping, optional_text, shown
 from dao.errors import ArgumentError, DatasetIdError, SourceError
 from dao.format.names import check_dataset_id
 from dao.paths import is_path, local_path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Source", "check_unique", "default_id", "normalise_sources", "source_stamps"]
 
+_RENAMES = "{'cell_type': 'Celltype', 'sex': ('Sex', {'M': 'male'})}"
 _SUFFIXES = (".h5ad", ".zarr", ".hdf5", ".h5")
 
 
@@ -82,6 +84,21 @@ class Source:
     def __post_init__(self) -> None:
         if is_path(self.path):
             object.__setattr__(self, "path", _found_at(self.path))
+        optional_text("organism", self.organism, "human")
+        optional_text("layer", self.layer, "counts")
+        optional_text("feature_key", self.feature_key, "gene_ids")
+        renames = mapping("obs", self.obs, _RENAMES)
+        for new, what in renames.items():
+            if not (isinstance(what, str) or _is_pair(what)):
+                msg = (
+                    f"obs[{new!r}]={shown(what)}: pass the name of a column, or that and a dict "
+                    f"of values, as in {_RENAMES}."
+                )
+                raise ArgumentError(msg)
+        for name, value in mapping("constants", self.constants, "{'tissue': 'pancreas'}").items():
+            if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+                msg = f"constants[{name!r}]={shown(value)}: pass one value for all cells."
+                raise ArgumentError(msg)
 
     @property
     def label(self) -> str:
@@ -174,6 +191,13 @@ def _found_at(path: object) -> Path:
         )
         raise SourceError(msg)
     return local_path(path, "source")
+
+
+def _is_pair(what: Any) -> bool:
+    """Return whether this is the name of a column, and a dict of its values."""
+    if not isinstance(what, tuple | list) or len(what) != 2:
+        return False
+    return isinstance(what[0], str) and isinstance(what[1], Mapping)
 
 
 def _is_single(sources: Any) -> bool:

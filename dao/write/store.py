@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dao.arguments import mapping
 from dao.errors import ArgumentError
 from dao.paths import is_path, location
 from dao.write.job import make_job
@@ -95,8 +96,9 @@ def write_store(
     memory
         Bytes that writing may hold, as a number or for example ``"2GiB"``.
     mode
-        ``"create"`` refuses an existing store, ``"append"`` adds datasets to it, ``"replace"``
-        puts datasets in the place of those with the same ids, ``"overwrite"`` begins anew.
+        ``"create"`` begins a store, and refuses a path where one is. ``"append"`` adds datasets to
+        the store that is there, and ``"replace"`` puts datasets in the place of those with the
+        same ids; both refuse a path without a store. ``"overwrite"`` replaces the whole store.
     client
         A `dask.distributed.Client`, or the address of a scheduler (extra ``dask``): the workers of
         its cluster read and write, with ``memory`` each. They must see the sources and the store
@@ -113,6 +115,8 @@ def write_store(
 
     Raises
     ------
+    dao.errors.StoreExistsError, dao.errors.StoreNotFoundError
+        If there is a store that ``mode`` refuses, or none that it needs.
     dao.errors.SourceError
         If a source cannot be read, or is changed by another program while it is written.
     dao.errors.DaoError
@@ -190,6 +194,8 @@ def _location(path: object, storage_options: Mapping[str, Any] | None) -> Path |
         msg = f"A store is written to a path, not to {type(path).__name__}. Pass a str or a Path."
         raise ArgumentError(msg)
     where = location(path)
+    if storage_options is not None:
+        mapping("storage_options", storage_options, "{'region': 'eu-central-1'}")
     if storage_options and isinstance(where, Path):
         msg = f"{where} is not a URL: leave out storage_options=."
         raise ArgumentError(msg)

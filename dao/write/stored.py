@@ -42,7 +42,8 @@ def stored_obs(portion: Portion) -> pd.DataFrame:
     (table,) = _tables(portion, [INDEX_COLUMN, *names])
     columns = {name: _values(table[name].combine_chunks(), infos[name]) for name in names}
     index = table[INDEX_COLUMN].to_numpy()
-    return pd.DataFrame(columns, index=pd.Index(index, dtype=object), copy=False)
+    called = datasets[0].obs.index_name or None
+    return pd.DataFrame(columns, index=pd.Index(index, dtype=object, name=called), copy=False)
 
 
 def stored_var(portion: Portion) -> pd.DataFrame:

@@ -143,7 +143,7 @@ def _dataset(
         n_obs=len(one.rows),
         n_measured=tables["features.parquet"].num_rows,
         matrices=matrices,
-        obs=ObsInfo(file("obs.parquet"), "", dict(one.obs.columns)),
+        obs=ObsInfo(file("obs.parquet"), "", dict(one.obs.columns), one.obs.index_name),
         features=file("features.parquet"),
         uns=file("uns.json"),
         group=file("zarr.json"),
