@@ -188,6 +188,99 @@ def test_workers_may_become_more_or_fewer(
         assert sorted(i for _, batch in model.trained for i in batch) == expected
 
 
+class Saver(Classifier):
+    """A model that saves a checkpoint from within a training step."""
+
+    def __init__(self, n_vars: int, path: Path) -> None:
+        super().__init__(n_vars)
+        self.path = path
+
+    def training_step(self, batch: dict[str, Any], number: int) -> Any:
+        loss = super().training_step(batch, number)
+        if (
+            len(self.trained) in (1, 4, 7)
+            and not self.path.with_suffix(f".{len(self.trained)}").exists()
+        ):
+            self.trainer.save_checkpoint(self.path.with_suffix(f".{len(self.trained)}"))
+        return loss
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_checkpoint_within_a_step_keeps_its_batch(
+    store: dao.Store, make_data: Make, make_trainer: Make, tmp_path: Path, num_workers: int
+) -> None:
+    """What is saved within a step has not learned from its batch, which comes again."""
+    whole = Saver(store.n_vars, tmp_path / "model")
+    make_trainer(max_epochs=2).fit(whole, make_data(num_workers=num_workers))
+    for n in (1, 4, 7) if num_workers == 0 else (4,):
+        model = Classifier(store.n_vars)
+        data = make_data(num_workers=num_workers)
+        make_trainer(max_epochs=2).fit(model, data, ckpt_path=tmp_path / f"model.{n}")
+        assert model.trained == whole.trained[n - 1 :], n
+        assert torch.equal(model.layer.weight, whole.layer.weight), n
+
+
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true but:UserWarning")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"num_workers": 2, "persistent_workers": True},
+        {"pin_memory": True},
+        {"num_workers": 2, "persistent_workers": True, "pin_memory": True},
+        {"device": "cpu"},
+    ],
+)
+def test_how_batches_arrive(
+    store: dao.Store, make_data: Make, make_trainer: Make, arguments: dict[str, Any]
+) -> None:
+    """With each argument of loaders: every epoch has another order, and prediction that of the store."""
+    model, trainer = Classifier(store.n_vars), make_trainer(max_epochs=3)
+    trainer.fit(model, make_data(**arguments))
+    epochs = [[i for e, batch in model.trained if e == n for i in batch] for n in range(3)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(100))] * 3
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+    assert [i for batch in model.validated for i in batch] == [*range(100, 150)] * 3
+    predicted = trainer.predict(model, make_data(**arguments))
+    assert torch.cat(predicted).tolist() == list(range(store.n_obs))
+
+
+def test_fitting_on_in_another_call(store: dao.Store, make_data: Make, make_trainer: Make) -> None:
+    """A trainer that is asked for more epochs goes on with the epochs that follow."""
+    model, data, trainer = Classifier(store.n_vars), make_data(), make_trainer(max_epochs=1)
+    trainer.fit(model, data)
+    trainer.fit_loop.max_epochs = 3
+    trainer.fit(model, data)
+    whole = Classifier(store.n_vars)
+    make_trainer(max_epochs=3).fit(whole, make_data())
+    assert model.trained == whole.trained
+
+
+def test_validation_on_pairs(store: dao.Store, make_trainer: Make) -> None:
+    """A model of pairs is validated on pairs, the same in every epoch, and predicts every cell."""
+    seen: list[list[list[int]]] = []
+
+    class Pairs(Classifier):
+        def validation_step(self, batch: dict[str, Any], _: int) -> None:
+            seen.append(batch["index"][batch["pairs"]].tolist())
+
+    control = store.obs["cell_type"].dropna().unique()[0]
+    sampler = dao.samplers.Paired("cell_type", control=control)
+    cells = store.subset(exclude={"cell_type": None})
+    data = dao.integrations.LightningStore(
+        cells, cells, predict=cells, **ARGUMENTS, sampler=sampler
+    )
+    model, trainer = Pairs(store.n_vars), make_trainer(max_epochs=2)
+    trainer.fit(model, data)
+    half = len(seen) // 2
+    assert seen[:half] == seen[half:]
+    kinds = cells.obs["cell_type"].to_numpy()
+    where = dict(enumerate(store.obs["cell_type"]))
+    pairs = [pair for batch in seen[:half] for pair in batch]
+    assert len(pairs) == (kinds != control).sum()
+    assert all(where[a] != control and where[b] == control for a, b in pairs)
+    assert sum(map(len, trainer.predict(model, data))) == cells.n_obs
+
+
 def test_a_checkpoint_of_another_stream_is_refused(
     make_data: Make, make_trainer: Make, store: dao.Store, tmp_path: Path
 ) -> None:
@@ -244,6 +337,12 @@ def test_wrong_arguments_are_refused_at_once(store: dao.Store) -> None:
         dao.integrations.LightningStore(store, obs_keys=["cell_typ"])
     with pytest.raises(ArgumentError, match="rank="):
         dao.integrations.LightningStore(store, rank=0, world_size=2)
+    with pytest.raises(ArgumentError, match="num_workers="):
+        dao.integrations.LightningStore(store, persistent_workers=True)
+    with pytest.raises(ArgumentError, match="device='gpu'"):
+        dao.integrations.LightningStore(store, device="gpu")
+    with pytest.raises(ArgumentError, match="device='meta' does not go with num_workers="):
+        dao.integrations.LightningStore(store, device="meta", num_workers=2)
 
 
 DISTRIBUTED = """

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from dao.backend import missing_extra
 from dao.errors import ArgumentError
+from dao.samplers.paired import Paired
 
 try:
     from lightning.pytorch import LightningDataModule
 
+    from dao.batches.device import parse_device
     from dao.integrations.loader import StoreLoader
 except ImportError as error:
     msg = "dao.integrations.LightningStore"
@@ -28,19 +30,23 @@ class LightningStore(LightningDataModule):
 
     The train loader shuffles; its epoch is that of the trainer, and its position is part of every
     checkpoint: ``trainer.fit(..., ckpt_path=...)`` goes on with the batches that had not been
-    seen. The others give every cell in store order. Ranks are those of the trainer; where cells
-    do not divide among them, the last ones see some of the first cells again, so use one device
-    where every cell must count once (``batch["index"]`` tells).
+    seen, also if it was saved within a training step. The others give every cell in store order,
+    also with workers. Ranks are those of the trainer; where cells do not divide among them, the
+    last ranks repeat some, which ``batch["is_padding"]`` marks.
 
     Parameters
     ----------
     train, val, test, predict
         The cells for each purpose, usually subsets of one store.
-    num_workers, multiprocessing_context
+    num_workers, multiprocessing_context, pin_memory, persistent_workers
         As of ``torch.utils.data.DataLoader``. dao reads ahead in threads, so worker processes
         are only of use for an expensive ``transform``.
+    device
+        As of `dao.Store.torch`: batches come on the device, sparse over the bus; ``"cuda"`` is the
+        one of each process. If None the trainer copies them. Not with workers.
     **arguments
         As of `dao.Store.generator`; ``sampler``, ``seed`` and ``drop_last`` are for ``train``.
+        ``sampler=Paired(...)`` is for ``val`` and ``test``, too: in each pass the same pairs.
 
     Raises
     ------
@@ -64,6 +70,9 @@ class LightningStore(LightningDataModule):
         *,
         num_workers: int = 0,
         multiprocessing_context: str | None = None,
+        pin_memory: bool = False,
+        persistent_workers: bool = False,
+        device: Any = None,
         **arguments: Any,
     ) -> None:
         super().__init__()
@@ -75,6 +84,10 @@ class LightningStore(LightningDataModule):
         self.arguments = arguments
         self.num_workers = num_workers
         self.multiprocessing_context = multiprocessing_context
+        self.pin_memory = pin_memory
+        self.persistent_workers = persistent_workers
+        self.device = parse_device(device)
+        self._check_workers()
         for purpose, store in self.stores.items():
             if store is not None:  # what is wrong is an error here, not in the trainer
                 store.generator(**self._arguments_of(purpose, store))
@@ -98,6 +111,20 @@ class LightningStore(LightningDataModule):
         """Return all cells to predict, in store order."""
         return self._in_order("predict")
 
+    def _check_workers(self) -> None:
+        """Refuse what a DataLoader or its workers would refuse in the middle of a fit."""
+        if self.persistent_workers and not self.num_workers:
+            msg = "persistent_workers=True needs workers: pass num_workers=, or leave it out."
+            raise ArgumentError(msg)
+        if self.device is None:
+            return
+        for name in ("num_workers", "pin_memory"):
+            if getattr(self, name):
+                msg = (
+                    f"device={str(self.device)!r} does not go with {name}=: leave one of them out."
+                )
+                raise ArgumentError(msg)
+
     def _in_order(self, purpose: str) -> StoreLoader:
         return self._loader(purpose, lambda: 0)
 
@@ -105,7 +132,9 @@ class LightningStore(LightningDataModule):
         """Return the arguments of the generator of a store."""
         if purpose == "train":
             return dict(self.arguments)
-        return {**self.arguments, "sampler": "sequential", "drop_last": False}
+        pairs = purpose != "predict" and isinstance(self.arguments.get("sampler"), Paired)
+        order = {} if pairs else {"sampler": "sequential"}
+        return {**self.arguments, **order, "drop_last": False}
 
     def _loader(self, purpose: str, epoch: Callable[[], int]) -> StoreLoader:
         store = self.stores[purpose]
@@ -119,11 +148,21 @@ class LightningStore(LightningDataModule):
                 "world_size": self.trainer.world_size,
             }
         return StoreLoader(
-            store.torch(**arguments),
+            store.torch(device=self.device, **arguments),
             epoch,
             num_workers=self.num_workers,
             multiprocessing_context=self.multiprocessing_context,
+            pin_memory=self.pin_memory,
+            persistent_workers=self.persistent_workers,
+            in_flight=self._in_flight if purpose == "train" else lambda: 0,
         )
+
+    def _in_flight(self) -> int:
+        """Return 1 within a training step: its batch is not trained on yet."""
+        if self.trainer is None:
+            return 0
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        return int(progress.ready > progress.processed)
 
     def _epoch(self) -> int:
         # With overfit_batches the same batches must come in each epoch.

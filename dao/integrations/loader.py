@@ -22,8 +22,8 @@ class StoreLoader:
     """Whole batches, one epoch per ``iter``: the one that somebody else counts.
 
     A Trainer asks for an iterator before it knows its epoch, and more often than it has epochs.
-    So the epoch is asked for when the first batch is. The state is that after the batch handed
-    out last: Lightning takes it when it has trained on a batch, before it asks for the next.
+    So the epoch is asked for when the first batch is. The state is that after the batch that was
+    trained on last: a checkpoint that is saved within a training step continues with its batch.
 
     Parameters
     ----------
@@ -31,8 +31,10 @@ class StoreLoader:
         What is streamed.
     epoch
         Returns the number of the epoch to give.
-    num_workers, multiprocessing_context
-        As of ``torch.utils.data.DataLoader``; 0 for the threads of this process.
+    num_workers, multiprocessing_context, pin_memory, persistent_workers
+        As of ``torch.utils.data.DataLoader``; 0 workers for the threads of this process.
+    in_flight
+        Returns how many of the batches that were handed out last are not trained on yet.
     """
 
     def __init__(
@@ -42,17 +44,23 @@ class StoreLoader:
         *,
         num_workers: int = 0,
         multiprocessing_context: str | None = None,
+        pin_memory: bool = False,
+        persistent_workers: bool = False,
+        in_flight: Callable[[], int] = lambda: 0,
     ) -> None:
         self.batches = batches
         self.num_workers = num_workers
         self._epoch = epoch
+        self._in_flight = in_flight
         self._source: TorchBatches | DataLoader[Any] = batches
-        if num_workers:
+        if num_workers or pin_memory:
             self._source = DataLoader(
                 batches,
                 batch_size=None,
                 num_workers=num_workers,
                 multiprocessing_context=multiprocessing_context,
+                pin_memory=pin_memory,
+                persistent_workers=persistent_workers,
             )
         self._is_loaded = False
         self._begun: Course | None = None
@@ -83,7 +91,8 @@ class StoreLoader:
         if self._begun is None:
             return source.state_of(source.course(source.epoch))
         n_workers = max(1, self.num_workers)
-        return source.state_of(course_after_turns(source, self._begun, n_workers, self._n_given))
+        n_trained = max(0, self._n_given - self._in_flight())
+        return source.state_of(course_after_turns(source, self._begun, n_workers, n_trained))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where a `state_dict` was taken.
