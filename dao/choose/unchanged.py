@@ -33,11 +33,11 @@ def still_there(datasets: Iterable[SavedDataset], manifest: Manifest, consequenc
             raise StoreChangedError(msg)
         now = manifest.dataset(then.id)
         if (now.path, now.obs.file.sha256, now.n_obs) != (then.path, then.obs_sha256, then.n_obs):
-            how = f"and has {now.n_obs:,} cells instead of {then.n_obs:,}"
+            how = f"with {now.n_obs:,} instead of {then.n_obs:,} cells"
             if now.n_obs == then.n_obs:
                 how = "with other cells, or the same ones in another order"
             msg = (
-                f"{consequence}: dataset {then.id!r} was written again since, {how}. Select the "
+                f"{consequence}: dataset {then.id!r} was written anew, {how}. Select the "
                 "cells again."
             )
             raise StoreChangedError(msg)
