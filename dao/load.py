@@ -55,11 +55,12 @@ def load_store(
         never the order of rows.
     storage_options
         For URLs: credentials, endpoint, region and the like, as obstore names them, and options of
-        its HTTP client and of repeated requests, as ``{"timeout": 30, "max_retries": 3}``. What is
-        not given comes from the environment.
+        its HTTP client and of repeated requests, as ``{"timeout": 30, "retry_timeout": 120}``. What
+        is not given comes from the environment.
     **backend_options
         Passed to the backend. Those of ``"cloud"``: ``cache_dir``, a folder; ``cache_size``, as
-        ``"10GiB"``, 0 for no cache.
+        ``"10GiB"``, 0 for no cache. For all URLs: ``retry_timeout``, the seconds for which
+        requests are made again while a server fails that has answered before; 60 if not given.
 
     Raises
     ------

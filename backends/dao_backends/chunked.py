@@ -62,6 +62,9 @@ class ChunkedReader(ABC):
     def __init__(self, path: str, memory: int, options: Mapping[str, Any]) -> None:
         given = dict(options)
         storage_options = given.pop("storage_options", None)
+        if is_url(path) and given.get("retry_timeout") is not None:
+            storage_options = {**(storage_options or {}), "retry_timeout": given["retry_timeout"]}
+            del given["retry_timeout"]
         self._path = path
         self._memory = memory
         self._bucket = Bucket(path, storage_options) if is_url(path) else None

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dao.errors import GeneratorStoppedError
+from dao.stopping import carried, stopping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -72,6 +73,8 @@ class Prefetcher(Generic[T]):
 
     def close(self) -> None:
         """Stop the thread and wait for it; safe to call twice."""
+        if self._closed and not self._thread.is_alive():
+            return
         self._closed = True
         self._ready.stop.set()
         self._ready.clear()
@@ -125,7 +128,7 @@ def _begin_next(
 ) -> Future[T] | None:
     """Return the next item to come, None after the last plan."""
     plan = next(plans, None)
-    return None if plan is None else thread.submit(begin(plan))
+    return None if plan is None else thread.submit(carried(begin(plan)))
 
 
 def _attempt(function: Callable[..., T], *arguments: Any) -> tuple[T | None, Exception | None]:
@@ -187,6 +190,7 @@ class _Ready:
 
 def _work(make: Callable[[Callable[[], None]], Iterator[Any]], ready: _Ready) -> None:
     source: Iterator[Any] = iter(())
+    stopping.set(ready.stop)
     try:
         source = make(ready.wait_until_taken)
         for item in source:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dao.errors import StorageError, StoreBusyError
 from dao.panics import panics_as_errors
+from dao.remote.given import sort_options
 from dao.remote.network import Network, at_once
 from dao.remote.options import open_object_store
+from dao.remote.outages import Outages, Retries
 from dao.remote.problems import explained, is_conflict
 from dao.remote.url import StoreUrl, parse_url
 
@@ -55,21 +58,28 @@ class Bucket:
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
         self.root: StoreUrl = parse_url(url)
         self.options = dict(options or {})
-        self._reset()
+        self._reset(answered=False)
         self._open()  # an option that does not exist is an error at once
 
-    def _reset(self) -> None:
-        self._store: Any = None
+    def _reset(self, *, answered: bool) -> None:
+        self._stores: dict[bool, Any] = {}
+        retries = Retries.of(sort_options(self.options).retry)
+        self._outages = Outages(self.root, retries, answered=answered)
         self._helper: Helper | None = None
         self._lock = threading.Lock()
         self.requests = 0
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"root": self.root, "options": self.options}
+        return {"root": self.root, "options": self.options, "answered": self.answered}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._reset()
+        self.root, self.options = state["root"], state["options"]
+        self._reset(answered=state["answered"])
+
+    @property
+    def answered(self) -> bool:
+        """Whether the server has answered anything: it is then waited for during an outage."""
+        return self._outages.answered
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -167,10 +177,13 @@ class Bucket:
         return self._open()
 
     def _open(self) -> Any:
+        answered = self.answered
         with self._lock:
-            if self._store is None:
-                self._store = open_object_store(self.root, self.options)
-            return self._store
+            if answered not in self._stores:
+                self._stores[answered] = open_object_store(
+                    self.root, self.options, first_contact=not answered
+                )
+            return self._stores[answered]
 
     def _try(self, path: str, doing: str, function: Callable[[Any], T]) -> T:
         if Network.forked:
@@ -180,19 +193,21 @@ class Bucket:
         return at_once([partial(self._ask, path, doing, function)])[0]
 
     def _ask(self, path: str, doing: str, function: Callable[[Any], T]) -> T:
+        began = time.monotonic()
         try:
             with panics_as_errors(self.root / path, "obstore"):
-                return function(self._open())
+                return self._outages.endure(lambda: function(self._open()))
         except Exception as error:  # noqa: BLE001 - the library raises many kinds
             if is_conflict(error):
                 msg = f"{self.root} was written by another process meanwhile. Try again."
                 raise StoreBusyError(msg) from None
-            raise explained(error, self.root / path, doing) from None
+            seconds = time.monotonic() - began
+            raise explained(error, self.root / path, doing, seconds) from None
 
     def _helped(self) -> Helper:
         from dao.remote.helper import Helper
 
         with self._lock:
             if self._helper is None or self._helper.pid != os.getpid():
-                self._helper = Helper(str(self.root), self.options)
+                self._helper = Helper(self)
             return self._helper

@@ -168,7 +168,7 @@ def _as_flag(value: Any, _: object) -> Any:
 def _as_duration(value: Any, is_client: bool) -> Any:  # noqa: FBT001 - passed by place
     if is_client and isinstance(value, str):
         return value
-    if not (isinstance(value, timedelta) or (_is_number(value) and 0 < value < 1e9)):
+    if not (isinstance(value, timedelta) or (_is_number(value) and 0 <= value < 1e9)):
         return None
     given = value if isinstance(value, timedelta) else timedelta(seconds=value)
     return f"{given.total_seconds():.6f}s" if is_client else given

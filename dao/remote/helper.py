@@ -12,24 +12,27 @@ import pickle
 import subprocess
 import sys
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from dao.errors import DaoError, StorageError
+from dao.stopping import at_exit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from dao.remote.bucket import Range
+    from dao.remote.bucket import Bucket, Range
 
 __all__ = ["Helper", "serve"]
 
+_running: weakref.WeakSet[Helper] = weakref.WeakSet()
 _COMMAND = "from dao.remote.helper import serve; serve()"
 
 
 class Helper:
     """A process that reads objects for this one; it ends with it."""
 
-    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, bucket: Bucket) -> None:
         self.pid = os.getpid()
         self._lock = threading.Lock()
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -38,8 +41,9 @@ class Helper:
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
-        self._url = url
-        self._ask((url, dict(options)))
+        self._url = str(bucket.root)
+        _running.add(self)
+        self._ask(("bucket", bucket))
 
     def ranges(self, wanted: Sequence[Range]) -> list[bytes]:
         """Return what `Bucket.ranges` would."""
@@ -49,6 +53,10 @@ class Helper:
     def size(self, path: str) -> int:
         """Return what `Bucket.size` would."""
         return int(self._ask(("size", path)))
+
+    def end(self) -> None:
+        """End the process, whatever it waits for."""
+        self._process.kill()
 
     def _ask(self, question: Any) -> Any:
         asking, answering = self._process.stdin, self._process.stdout
@@ -65,10 +73,24 @@ class Helper:
         return answer
 
 
+def _end_all() -> None:
+    for helper in list(_running):
+        if helper.pid == os.getpid():
+            helper.end()
+
+
+at_exit(_end_all)
+
+
 def serve() -> None:
     """Answer questions until there are no more."""
-    from dao.remote.bucket import Bucket
+    try:
+        _serve()
+    except KeyboardInterrupt:  # Ctrl-C is for the program that this is a part of
+        os._exit(1)
 
+
+def _serve() -> None:
     asked, answers = sys.stdin.buffer, sys.stdout.buffer
     bucket: Bucket | None = None
     while True:
@@ -78,8 +100,8 @@ def serve() -> None:
             return
         answer: Any = None
         try:
-            if bucket is None:
-                bucket = Bucket(name, argument)
+            if name == "bucket":
+                bucket = argument
             else:
                 answer = getattr(bucket, name)(argument)
         except DaoError as error:

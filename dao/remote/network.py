@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import queue
+import sys
 import threading
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from dao.errors import GeneratorStoppedError
+from dao.stopping import POLL_SECONDS, at_exit, check, stopping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,6 +22,61 @@ T = TypeVar("T")
 
 # Requests of a process that are under way at a time: enough to fill a line, few for a server.
 AT_ONCE = 12
+# Seconds for which requests under way are waited for when the interpreter exits. A thread that
+# comes back from the library while Python is being taken apart may abort the process.
+_LAST_WAIT = 30.0
+_INTERRUPTED_WAIT = 0.2
+
+
+class _Threads:
+    """Daemon threads that make calls in the order in which they were submitted.
+
+    Not an executor of the standard library: those are waited for at exit, however long a server
+    that hangs takes, so Ctrl-C would not end the program.
+    """
+
+    here = threading.local()
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any], threading.Event]]
+        self._calls = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._n_calls = 0
+
+    def submit(self, call: Callable[[], T], stop: threading.Event) -> Future[T]:
+        """Begin a call; ``stop`` ends its pauses."""
+        future: Future[T] = Future()
+        with self._lock:
+            self._n_calls += 1
+            if len(self._threads) < min(AT_ONCE, self._n_calls):
+                name = f"dao-network_{len(self._threads)}"
+                thread = threading.Thread(target=self._work, name=name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+        self._calls.put((future, call, stop))
+        return future
+
+    def _work(self) -> None:
+        self.here.is_network = True
+        while True:
+            future, call, stop = self._calls.get()
+            if future.set_running_or_notify_cancel():
+                stopping.set(stop)
+                try:
+                    future.set_result(call())
+                except BaseException as error:  # noqa: BLE001 - for whoever waits
+                    future.set_exception(error)
+            with self._lock:
+                self._n_calls -= 1
+            del future, call
+
+    def wait_for_calls(self) -> None:
+        """Wait until no call is being made, but not for long after Ctrl-C."""
+        interrupted = isinstance(getattr(sys, "last_value", None), KeyboardInterrupt)
+        until = time.monotonic() + (_INTERRUPTED_WAIT if interrupted else _LAST_WAIT)
+        while self._n_calls and time.monotonic() < until:
+            time.sleep(0.01)
 
 
 class Network:
@@ -31,40 +92,39 @@ class Network:
 
     used = False
     forked = False
-    _threads: ThreadPoolExecutor | None = None
-    _here = threading.local()
+    _threads = _Threads()
 
     @classmethod
-    def begin(cls, call: Callable[[], T]) -> Future[T]:
+    def begin(cls, call: Callable[[], T], stop: threading.Event) -> Future[T]:
         """Begin a call in one of the threads."""
-        if cls._threads is None:
-            cls._threads = ThreadPoolExecutor(
-                AT_ONCE, thread_name_prefix="dao-network", initializer=cls._mark
-            )
-        return cls._threads.submit(call)
+        return cls._threads.submit(call, stop)
 
     @classmethod
     def is_here(cls) -> bool:
         """Whether this thread is one of them."""
-        return bool(getattr(cls._here, "is_network", False))
+        return bool(getattr(_Threads.here, "is_network", False))
 
     @classmethod
-    def _mark(cls) -> None:
-        cls._here.is_network = True
+    def at_exit(cls) -> None:
+        """Wait for requests that are under way."""
+        cls._threads.wait_for_calls()
 
     @classmethod
     def after_fork(cls) -> None:
         """Forget the threads of the parent."""
-        cls._threads, cls.forked, cls._here = None, cls.used, threading.local()
+        cls._threads, cls.forked = _Threads(), cls.used
 
 
 os.register_at_fork(after_in_child=Network.after_fork)
+at_exit(Network.at_exit)
 
 
 def at_once(
     calls: Sequence[Callable[[], T]], use: Callable[[int, T], Any] | None = None
 ) -> list[T]:
     """Call every function, each of which waits for the network; the results are in order.
+
+    Ctrl-C ends the wait at once, and so does the end of the stream that this is for.
 
     Parameters
     ----------
@@ -78,25 +138,31 @@ def at_once(
     ------
     BaseException
         The first error that came.
+    dao.errors.GeneratorStoppedError
+        If nobody wants the results any more.
     """
     if Network.is_here():
         found = [call() for call in calls]
         return found if use is None else _used(found, use)
-    running = {Network.begin(call): number for number, call in enumerate(calls)}
+    stop = threading.Event()
+    running = {Network.begin(call, stop): number for number, call in enumerate(calls)}
     waiting = set(running)
     try:
         while waiting:
-            ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            check()
+            ended, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
             for future in sorted(ended, key=running.__getitem__):
                 result = future.result()
                 if use is not None:
                     use(running.pop(future), result)
-            del future, result
-    except BaseException:
+                del future, result
+    except BaseException as error:
         # After an error nothing new is begun, and nothing goes on behind the back of the caller.
+        stop.set()
         for future in waiting:
             future.cancel()
-        wait(waiting)
+        is_wanted = isinstance(error, Exception) and not isinstance(error, GeneratorStoppedError)
+        wait(waiting, None if is_wanted else _INTERRUPTED_WAIT)
         raise
     return [future.result() for future in running]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from dao.backend import missing_extra
@@ -20,12 +19,17 @@ if TYPE_CHECKING:
 
 __all__ = ["open_object_store"]
 
-# Failed requests are repeated with growing pauses, up to the deadline.
-_RETRIES = {"max_retries": 8, "retry_timeout": timedelta(seconds=60)}
+# Requests that fail are repeated by `dao.remote.outages`, which Ctrl-C can stop.
+_RETRIES = {"max_retries": 0}
+# How long an answer may pause, and take in all; shorter for a server that has not answered yet.
+_TIMES = {"read_timeout": "30s", "timeout": "600s"}
+_FIRST_TIMES = {"timeout": "10s"}
 _ENDPOINTS = ("endpoint", "endpoint_url", "aws_endpoint", "aws_endpoint_url", "azure_endpoint")
 
 
-def open_object_store(url: StoreUrl, options: Mapping[str, Any]) -> Any:
+def open_object_store(
+    url: StoreUrl, options: Mapping[str, Any], *, first_contact: bool = False
+) -> Any:
     """Return the object store whose root is the folder of a dao store; nothing is requested yet.
 
     Parameters
@@ -33,6 +37,8 @@ def open_object_store(url: StoreUrl, options: Mapping[str, Any]) -> Any:
     options
         Those of obstore for the service, the HTTP client and repeated requests, side by side or
         in ``client_options`` and ``retry_config``; for S3 also ``profile``.
+    first_contact
+        Whether it is for requests to a server that has not answered yet.
 
     Raises
     ------
@@ -50,14 +56,14 @@ def open_object_store(url: StoreUrl, options: Mapping[str, Any]) -> Any:
     given, client = sorted_options.service, sorted_options.client
     if _is_plain(url, given):
         client.setdefault("allow_http", True)
-    retries = {**_RETRIES, **sorted_options.retry}
+    client = {**(_FIRST_TIMES if first_contact else _TIMES), **client}
     if url.service == "s3":
         given.update(_profile(given))
     # Which options there are depends on the service, which types cannot tell.
     from_url: Any = obstore.store.from_url
     try:
         with panics_as_errors(url, "obstore"):
-            return from_url(str(url), client_options=client or None, retry_config=retries, **given)
+            return from_url(str(url), client_options=client, retry_config=_RETRIES, **given)
     except Exception as error:  # noqa: BLE001 - the library raises many kinds
         raise refused_option(error, url, given) from None
 

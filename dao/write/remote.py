@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dao.errors import ArgumentError, DaoError, StoreExistsError
+from dao.errors import ArgumentError, DaoError, StorageError, StoreExistsError
 from dao.format.manifest import MANIFEST_NAME, Manifest
 from dao.generations import GENERATIONS, written_by
 from dao.remote.bucket import Bucket
@@ -91,11 +91,18 @@ class Staging:
         try:
             self.bucket.put_if(MANIFEST_NAME, content, self.version)
         except DaoError:
-            # An answer that got lost: the library asked again, and met what it had written.
+            # An answer that got lost: the request was made again, and met what it had written.
             try:
                 now, _ = self.bucket.read_versioned(MANIFEST_NAME)
             except MissingObjectError:
                 now = b""
+            except DaoError as error:
+                # Nothing is removed: the store may need it.
+                msg = (
+                    f"{self.bucket.root} may have been written, or not: the server did not answer "
+                    "to the last request. Look at store.datasets before you write again."
+                )
+                raise StorageError(msg) from error
             if now != content:
                 self._remove(names)
                 raise

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dao.stopping import pause
+
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
@@ -136,5 +138,5 @@ class Patience:
         """Wait a little, longer each time until less is missing."""
         if n_missing != self._missing:
             self._missing, self._since, self._pause = n_missing, time.monotonic(), self._FIRST
-        time.sleep(self._pause)
+        pause(self._pause)
         self._pause = min(2 * self._pause, self._LONGEST)

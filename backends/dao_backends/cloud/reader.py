@@ -14,6 +14,7 @@ from dao.paths import local_path
 from dao.remote.files import RemoteFiles
 from dao.remote.network import at_once
 from dao.sizes import parse_bytes
+from dao.stopping import carried
 from dao_backends.chunked import checked_generation
 from dao_backends.cloud.cache import Cache, default_folder
 from dao_backends.cloud.held import Held
@@ -54,7 +55,7 @@ class _Threads:
     def begin(cls, function: Callable[[], T]) -> Future[T]:
         if cls.executor is None:
             cls.executor = ThreadPoolExecutor(_WINDOWS, thread_name_prefix="dao-window")
-        return cls.executor.submit(function)
+        return cls.executor.submit(carried(function))
 
     @classmethod
     def after_fork(cls) -> None:
