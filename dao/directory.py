@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import deque
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ import pyarrow as pa
 
 from dao.errors import CorruptStoreError, DaoError
 from dao.files import REPAIR, LocalFiles, parquet_table
+from dao.missing import changed_since
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from dao.format.manifest import FileInfo, Manifest
 
 __all__ = ["StoreDirectory"]
+
+_FEW = 16
 
 
 class StoreDirectory:
@@ -51,7 +56,13 @@ class StoreDirectory:
         self.root: Any = self._source.root
         self.manifest = self._source.manifest()
         self._files = {info.path: info for info in _small_files(self.manifest)}
+        # Errors that were looked at, which pass several blocks of `explained`.
+        self._damage: deque[CorruptStoreError] = deque(maxlen=_FEW)
         self._footers = {d.obs.file.path: d.obs.footer_sha256 for d in self.manifest.datasets}
+
+    def close(self) -> None:
+        """Give back what is open, and the claim to the files; what is read later opens it again."""
+        self._source.close()
 
     def read(self, info: FileInfo) -> bytes:
         """Return the content of a small file, checked.
@@ -82,6 +93,22 @@ class StoreDirectory:
                 raise
             msg = f"{self.root / path} cannot be read ({error}). {REPAIR}"
             raise CorruptStoreError(msg) from error
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Raise a better error where damage is that the store was overwritten or removed."""
+        try:
+            yield
+        except CorruptStoreError as error:
+            if error in self._damage:
+                raise
+            now: DaoError | None = None
+            with suppress(DaoError):  # then nothing better is known
+                now = changed_since(self.root, self.manifest, self._source.manifest_now())
+            if now is not None:
+                raise now from error
+            self._damage.append(error)
+            raise
 
     def document(self, path: str) -> Any:
         """Return a JSON document of the store."""

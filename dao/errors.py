@@ -34,6 +34,7 @@ __all__ = [
     "StorageError",
     "StoreBusyError",
     "StoreChangedError",
+    "StoreClosedError",
     "StoreExistsError",
     "StoreNotFoundError",
     "UnknownBackendError",
@@ -74,6 +75,10 @@ class StoreBusyError(DaoError, OSError):
 
 class StoreChangedError(DaoError, RuntimeError):
     """A store is not any more what a selection was made from, or what was opened."""
+
+
+class StoreClosedError(DaoError, ValueError):
+    """Something was read from a store that has been closed."""
 
 
 class StorageError(DaoError, OSError):

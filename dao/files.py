@@ -50,6 +50,18 @@ class StoreFiles(Protocol):
             If there is none.
         """
 
+    def close(self) -> None:
+        """Give back what is open, and the claim to the files."""
+
+    def manifest_now(self) -> bytes | None:
+        """Return what ``dao.json`` holds now; None if it is not there.
+
+        Raises
+        ------
+        dao.errors.StorageError
+            If it cannot be read.
+        """
+
     def read(self, info: FileInfo) -> bytes:
         """Return a whole file, not checked.
 
@@ -84,6 +96,19 @@ class LocalFiles:
         """Return the manifest."""
         manifest, self._hold = _held_manifest(self.root, self._generation)
         return manifest
+
+    def close(self) -> None:
+        """Give back the claim to the files."""
+        if self._hold is not None:
+            self._hold.release()
+            self._hold = None
+
+    def manifest_now(self) -> bytes | None:
+        """Return what ``dao.json`` holds now; None if it is not there."""
+        try:
+            return _read_manifest(self.root)
+        except StoreNotFoundError:
+            return None
 
     def read(self, info: FileInfo) -> bytes:
         """Return a whole file, not checked."""

@@ -18,6 +18,7 @@ from dao.format.manifest import Manifest
 from dao.inside import check_inside
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = [
@@ -92,15 +93,21 @@ class Hold:
         Folder of the store.
     generation
         The one that is read.
+
+    Attributes
+    ----------
+    release
+        Gives the claim back; may be called twice.
     """
 
     def __init__(self, root: Path, generation: int) -> None:
         self._arguments = root, generation
+        self.release: Callable[[], object] = _nothing
         try:
             handle = os.open(generation_path(root, generation), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return
-        weakref.finalize(self, os.close, handle)
+        self.release = weakref.finalize(self, os.close, handle)
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
@@ -109,6 +116,10 @@ class Hold:
     def __reduce__(self) -> tuple[Any, ...]:
         # In another process the claim has to be made again.
         return type(self), self._arguments
+
+
+def _nothing() -> None:
+    """Release nothing."""
 
 
 def is_held(root: Path, generation: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any, Never, Self
 
 import numpy as np
 
@@ -111,6 +111,7 @@ class Store(View):
         >>> store.obs["cell_type"].iloc[:3].tolist()
         ['monocyte', 'monocyte', 'T cell']
         """
+        self.closing.check()
         return own_copy(self._obs_table)
 
     @cached_property
@@ -132,6 +133,7 @@ class Store(View):
         >>> store.var.index[:3].tolist()
         ['GENE29', 'GENE218', 'GENE135']
         """
+        self.closing.check()
         return own_copy(self._var_table)
 
     @cached_property
@@ -167,6 +169,7 @@ class Store(View):
         >>> store.uns
         {'blood': {}, 'gut': {}}
         """
+        self.closing.check()
         return deepcopy(self._documents)
 
     @cached_property
@@ -187,6 +190,40 @@ class Store(View):
 
     def _repr_html_(self) -> str:
         return as_glance(self).html
+
+    # --- closing ------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the files of the store, and of everything that was chosen from it.
+
+        Iterators of it end with an error, and whatever is read afterwards is one. Closing twice is
+        fine. A store that is not closed lets go of its files when nobody holds it any more; closing
+        matters where another program is to write to an ``.h5ad`` file that was opened as it is, or
+        where files are to be removed. What was exported, and what DataLoader workers have opened
+        for themselves, is not touched.
+
+        Examples
+        --------
+        >>> import dao
+        >>> with dao.load_store(store_path) as opened:
+        ...     n_cells = opened.subset(cell_type="B cell").to_anndata().n_obs
+        >>> n_cells
+        100
+        >>> opened.obs
+        Traceback (most recent call last):
+            ...
+        dao.errors.StoreClosedError: This store has been closed. Open it again with dao.load_store.
+        """
+        self.closing.close(vars(self)["reader"])
+
+    def __enter__(self) -> Self:
+        """Return the store, which is closed at the end of the block."""
+        self.closing.check()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the store."""
+        self.close()
 
     # --- choosing -----------------------------------------------------------------------------
 

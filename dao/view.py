@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from dao.closing import Closing, Gated
 from dao.errors import MultipleFeatureSpacesError
 from dao.format.obs_schema import INDEX_COLUMN, SOURCE_ROW_COLUMN, VIRTUAL_COLUMNS
 from dao.matrices import infos_of, mean_nnz, stored_row_bytes
@@ -28,9 +29,14 @@ __all__ = ["View"]
 class View:
     """Cells and features chosen from a store on disk. Users hold a `dao.Store`."""
 
-    reader: Reader
-    _obs: ObsStore
-    _features: FeatureTables
+    if TYPE_CHECKING:
+        reader: Reader
+        _obs: ObsStore
+        _features: FeatureTables
+    else:  # fields without a default all the same
+        reader: Reader = Gated()
+        _obs: ObsStore = Gated()
+        _features: FeatureTables = Gated()
     selection: Selection
     obs_columns: tuple[str, ...]
     organisms: tuple[str, ...]
@@ -40,11 +46,18 @@ class View:
     backend_reason: str
     _chosen_features: pd.Index | None = field(default=None)
     _zero_features: frozenset[str] = field(default=frozenset())
+    _closing: Closing = field(default_factory=Closing)
 
     @property
     def manifest(self) -> Manifest:
-        """What the whole store on disk holds."""
-        return self.reader.manifest()
+        """What the whole store on disk holds; also after the store was closed."""
+        reader: Reader = vars(self)["reader"]
+        return reader.manifest()
+
+    @property
+    def closing(self) -> Closing:
+        """Whether the store was closed, and what is to be closed with it."""
+        return self._closing
 
     @property
     def selected_datasets(self) -> list[DatasetInfo]:

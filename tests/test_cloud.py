@@ -37,6 +37,7 @@ from dao.errors import (
     DaoWarning,
     StorageError,
     StoreBusyError,
+    StoreChangedError,
     StoreExistsError,
     StoreNotFoundError,
 )
@@ -727,6 +728,125 @@ def test_processes_share_a_cache(
     expected = 2 * float(local.to_anndata().X.sum())
     assert found == [expected] * 2
     assert bytes_of(cache) <= 400_000
+
+
+# --- a store that is another one by now -----------------------------------------------------------
+
+
+READS: dict[str, Any] = {
+    "obs": lambda store: store.obs,
+    "subset": lambda store: store.subset(cell_type="B"),
+    "take": lambda store: store.take([3, 1]).to_anndata(),
+    "uns": lambda store: store.uns,
+    "var": lambda store: store.var,
+    "stream": lambda store: list(store.generator(16)),
+    "dense": lambda store: list(store.generator(16, x_format="dense")),
+    "genes": lambda store: list(store.select_features(["G1", "G2"]).generator(16)),
+}
+
+
+@pytest.mark.parametrize("backend", ["cloud", "zarrs", "zarr"])
+def test_a_store_that_was_overwritten(moto: str, place: str, make_study: Any, backend: str) -> None:
+    """Whatever is read next, the error names what has happened, and what to do."""
+    told = {"storage_options": options(moto), "progress": False, "layers": ["doubled"]}
+    dao.write_store(place, make_study(), **told)
+    opened = {
+        how: dao.load_store(
+            place,
+            backend,
+            storage_options=options(moto),
+            **({"cache_size": 0} if backend == "cloud" else {}),
+        )
+        for how in READS
+    }
+    dao.write_store(place, make_study(1), mode="overwrite", **told)
+    for how, read in READS.items():
+        with pytest.raises(StoreChangedError, match=r"was overwritten.*Call dao\.load_store again"):
+            read(opened[how])
+
+
+def test_a_stream_of_a_store_that_is_overwritten(moto: str, place: str, make_study: Any) -> None:
+    """An epoch that is under way ends with the same error, also on shards that were begun."""
+    told = {"storage_options": options(moto), "progress": False}
+    dao.write_store(place, {k: make_study(n_obs=300) for k in "abcdef"}, **told)
+    store = dao.load_store(place, storage_options=options(moto), cache_size=0)
+    stream = iter(store.generator(100, sampler=dao.samplers.Sequential(window=200)))
+    next(stream)
+    dao.write_store(place, make_study(1), mode="overwrite", **told)
+    with pytest.raises(StoreChangedError, match="overwritten"):
+        list(stream)
+
+
+@pytest.mark.parametrize("where", ["at a URL", "in a folder"])
+@pytest.mark.parametrize("what", ["written again", "removed", "damaged"])
+def test_a_folder_that_holds_another_store(
+    web_server: Any, write: Any, make_study: Any, what: str, where: str
+) -> None:
+    """The same names may hold other bytes: that is not damage. Real damage still is."""
+    local = write({"study": make_study(n_obs=300)}, layers=["doubled"])
+    url = web_server.url(local.path) if where == "at a URL" else local.path
+    more = {"cache_size": 0} if where == "at a URL" else {}
+    opened = {how: dao.load_store(url, **more) for how in READS if how not in {"uns", "var"}}
+    if what == "damaged":
+        for file in Path(local.path).glob("datasets/**/*"):
+            if file.is_file() and file.name != "zarr.json":
+                file.write_bytes(file.read_bytes()[:-9])
+    else:
+        shutil.rmtree(local.path)
+    if what == "written again":
+        write({"study": make_study(1, n_obs=250)}, layers=["doubled"])
+    error, match = {
+        "written again": (StoreChangedError, "overwritten"),
+        "removed": (StoreNotFoundError, "not there any more"),
+        "damaged": (CorruptStoreError, "datasets"),
+    }[what]
+    for how, store in opened.items():
+        with pytest.raises(error, match=match):
+            READS[how](store)
+
+
+def test_a_store_that_was_changed_behind_a_url(
+    web_server: Any, write: Any, make_study: Any
+) -> None:
+    """Datasets that are gone are not missing files."""
+    studies = {"a": make_study(0), "b": make_study(1)}
+    local = write(studies, layers=["doubled"])
+    store = dao.load_store(web_server.url(local.path), cache_size=0)
+    local.remove("a")
+    shutil.rmtree(Path(local.path) / local.manifest.dataset("a").path)
+    with pytest.raises(StoreChangedError, match=r"was changed \(remove\)"):
+        store.obs  # noqa: B018
+
+
+def test_killed_uploads_leave_no_folder(
+    moto: str, place: str, make_study: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next upload removes what a killed one left, and leaves alone what is in use."""
+    import dao.scratch
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("dao.scratch._cleared", set())
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with dao.scratch.scratch_folder("dao-write-") as folder:
+            (folder / "much").write_bytes(bytes(1000))
+            os.write(theirs, b"x")
+            time.sleep(60)
+        os._exit(0)
+    try:
+        os.read(ours, 1)
+        (tmp_path / "dao-write-other").mkdir()
+        (tmp_path / "dao-write-other" / "mine").write_text("not of dao")
+        told = {"storage_options": options(moto), "progress": False, "layers": ["doubled"]}
+        dao.write_store(place, make_study(), **told)
+        assert len(list(tmp_path.glob("dao-write-*"))) == 2
+    finally:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+    monkeypatch.setattr("dao.scratch._cleared", set())
+    dao.write_store(place, make_study(), mode="overwrite", **told)
+    assert [p.name for p in tmp_path.glob("dao-write-*")] == ["dao-write-other"]
 
 
 # --- errors, in words, without secrets ------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -23,13 +23,15 @@ from dao_backends.request import checked_request
 from dao_backends.shards import ShardChecks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from numpy.typing import NDArray
 
     from dao.files import StoreFiles
     from dao.format.manifest import ArrayInfo, Manifest, MatrixInfo
+
+T = TypeVar("T")
 
 # What the backend for unconverted files takes.
 _OF_SOURCES = {"organism", "features", "feature_key", "layer", "layers", "obsm", "obs_columns"}
@@ -102,23 +104,32 @@ class ChunkedReader(ABC):
 
     def table(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Return a parquet table of the store, checked."""
-        return self._files.table(path, columns)
+        with self._files.explained():
+            return self._files.table(path, columns)
 
     def document(self, path: str) -> Any:
         """Return a JSON document of the store, checked."""
-        return self._files.document(path)
+        with self._files.explained():
+            return self._files.document(path)
 
     def rows(self, dataset: str, matrix: str, rows: NDArray[np.int64]) -> SparseRows | DenseRows:
         """Return rows of a matrix; each touched chunk is decoded once."""
         path, info, rows = self._request(dataset, matrix, rows)
-        if info.encoding == "dense":
-            return self._dense_rows(path, info, rows)
-        row_starts = self._starts(dataset, matrix, path, info)
-        return self._sparse_rows(path, info, row_starts[rows], row_starts[rows + 1])
+        with self._files.explained():
+            if info.encoding == "dense":
+                return self._dense_rows(path, info, rows)
+            row_starts = self._starts(dataset, matrix, path, info)
+            return self._sparse_rows(path, info, row_starts[rows], row_starts[rows + 1])
+
+    def _ending(self, ending: Callable[[], T]) -> T:
+        """Call what waits for the end of something."""
+        with self._files.explained():
+            return ending()
 
     def close(self) -> None:
-        """Drop cached row starts."""
+        """Drop cached row starts, and give back what is open."""
         self._prepare()
+        self._files.close()
 
     def __getstate__(self) -> dict[str, Any]:
         names = "_path", "_files", "_memory", "_bucket"

@@ -524,7 +524,10 @@ class Generator:
         self, items: Iterator[Item], sources: Sequence[Prefetcher[Any] | Calls[Any]], stream: Stream
     ) -> Iterator[Any]:
         began, seconds, waited = time.perf_counter(), self.stats.seconds, self.stats.waited_seconds
+        closing = self.store.closing
         try:
+            for source in sources:
+                closing.reads(source)
             for number, (batch, n_obs, _) in enumerate(items, start=1):
                 self._given = stream, number
                 self.stats.n_obs += n_obs
@@ -533,6 +536,11 @@ class Generator:
                 self.stats.waited_seconds = waited + sources[-1].waited
                 yield batch
                 del batch
+                closing.check()
+            closing.check()
+        except Exception:
+            closing.check()  # it may have failed because of that
+            raise
         finally:
             for source in sources:
                 source.close()

@@ -81,6 +81,14 @@ class Bucket:
         """Whether the server has answered anything: it is then waited for during an outage."""
         return self._outages.answered
 
+    def close(self) -> None:
+        """Let go of connections and of the helper process; what is asked later opens new ones."""
+        with self._lock:
+            self._stores = {}
+            helper, self._helper = self._helper, None
+        if helper is not None and helper.pid == os.getpid():
+            helper.end()
+
     # --- reading ------------------------------------------------------------------------------
 
     def read(self, path: str) -> bytes:

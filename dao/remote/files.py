@@ -68,6 +68,17 @@ class RemoteFiles:
             msg = f"{missing} {name}."
             raise StoreNotFoundError(msg) from error
 
+    def close(self) -> None:
+        """Close connections."""
+        self._bucket.close()
+
+    def manifest_now(self) -> bytes | None:
+        """Return what ``dao.json`` holds now; None if it is not there."""
+        try:
+            return self._bucket.read(MANIFEST_NAME)
+        except MissingObjectError:
+            return None
+
     def read(self, info: FileInfo) -> bytes:
         """Return a whole file, not checked."""
         if self._cache is None:

@@ -65,7 +65,7 @@ def why_unreadable(error: BaseException, element: Any = None) -> str | None:
         return "it is a folder."
     if "unable to lock file" in text or "already open for write" in text or number == errno.EAGAIN:
         return (
-            "another process, or this one, has it open for writing. Close it there "
+            "it is locked: another process, or this one, has it open for writing. Close it there "
             "(adata.file.close() for a backed AnnData) and try again. On file systems without "
             "locks, set the environment variable HDF5_USE_FILE_LOCKING=FALSE."
         )

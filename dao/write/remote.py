@@ -8,7 +8,6 @@ read at the begin. Of two writers one wins, and the other is told.
 from __future__ import annotations
 
 import secrets
-import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +20,7 @@ from dao.generations import GENERATIONS, written_by
 from dao.remote.bucket import Bucket
 from dao.remote.network import at_once
 from dao.remote.problems import MissingObjectError
+from dao.scratch import scratch_folder
 from dao.write.commit import ROOMS, no_store
 
 if TYPE_CHECKING:
@@ -142,8 +142,8 @@ def staged(url: str, options: Mapping[str, Any] | None, mode: str) -> Iterator[S
         raise StoreExistsError(msg + "mode='overwrite' to replace it.")
     if before is None and mode in {"append", "replace"}:
         raise no_store(bucket.root, mode)
-    with tempfile.TemporaryDirectory(prefix="dao-write-") as folder:
-        root = Path(folder) / str(bucket.root).rpartition("/")[2]
+    with scratch_folder("dao-write-") as folder:
+        root = folder / str(bucket.root).rpartition("/")[2]
         there = set()
         if before is not None:
             files = [before.vocabulary, *(s.file for s in before.feature_spaces)]

@@ -7,7 +7,6 @@ stops everything else, and does not check what it reads.
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import google_crc32c
 import numpy as np
 
+from dao.scratch import scratch_folder
 from dao_backends.cloud.cache import Cache
 from dao_backends.cloud.fetch import bring
 from dao_backends.cloud.held import Held
@@ -68,10 +68,10 @@ class Copies:
             fresh = RemoteTable(self._bucket.root, path, array)
             table = self._tables.setdefault(path, fresh)
         memory = _MEMORY if os.access(_MEMORY, os.W_OK) else None
-        with tempfile.TemporaryDirectory(prefix="dao-", dir=memory) as folder, ExitStack() as stack:
+        with scratch_folder("dao-copies-", memory) as folder, ExitStack() as stack:
             wanted = []
             for shard, inside in wanted_shards(table, chunks):
-                name = Path(folder) / table.name(shard)
+                name = folder / table.name(shard)
                 name.parent.mkdir(parents=True, exist_ok=True)
                 made = ShardFile.on_disk(name, array.shard_sizes[shard], table.per_shard)
                 file = replace(made, name=table.name(shard), held=self._held)
@@ -80,7 +80,7 @@ class Copies:
             bring(self._bucket, self._nowhere, wanted)
             for one in wanted:
                 _complete(one)
-            yield Path(folder)
+            yield folder
 
 
 def _complete(one: Wanted) -> None:

@@ -66,6 +66,12 @@ class Held:
             for chunk in range(n_chunks):
                 self._used -= len(self._chunks.pop((name, chunk), b""))
 
+    def clear(self) -> None:
+        """Let go of everything."""
+        with self._lock:
+            self._chunks.clear()
+            self._used = 0
+
     def __getstate__(self) -> dict[str, Any]:
         return {"_size": self._size}
 

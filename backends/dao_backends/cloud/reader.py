@@ -82,6 +82,11 @@ class CloudReader(LocalReader):
         self._supply = Supply(self._bucket, cache, Held.share_of(self._memory))
         return RemoteFiles(self._bucket, generation, cache)
 
+    def close(self) -> None:
+        """Forget what was cached in memory, and close connections."""
+        super().close()
+        self._supply.close()
+
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_supply": self._supply}
 
@@ -89,15 +94,13 @@ class CloudReader(LocalReader):
         """Return what was asked for so far, and what was not."""
         return self._supply.traffic()
 
-    def row_lengths(self, matrix: str, requests: Requests) -> list[NDArray[np.int64]] | None:
-        """Return how many values each row has; None for what is not read by this reader."""
+    def _row_lengths(self, matrix: str, requests: Requests) -> list[NDArray[np.int64]] | None:
         self._warm(matrix, requests)
-        return super().row_lengths(matrix, requests)
+        return super()._row_lengths(matrix, requests)
 
-    def window(self, matrix: str, requests: Requests) -> list[SparseRows | DenseRows]:
-        """Return rows of a matrix of several datasets; those of one dtype share a buffer."""
+    def _window(self, matrix: str, requests: Requests) -> list[SparseRows | DenseRows]:
         self._warm(matrix, requests)
-        return super().window(matrix, requests)
+        return super()._window(matrix, requests)
 
     def _warm(self, matrix: str, requests: Requests) -> None:
         """Learn what is needed of all datasets at once, which would be learnt one by one."""

@@ -57,6 +57,10 @@ class Supply:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
+    def close(self) -> None:
+        """Let go of the chunks in memory."""
+        self._held.clear()
+
     def traffic(self) -> Traffic:
         """Return what was asked for so far, and what was not."""
         return Traffic(self.bucket.requests, self._hits)

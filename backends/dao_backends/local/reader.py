@@ -71,6 +71,9 @@ class LocalReader(ChunkedReader):
         self, matrix: str, requests: Sequence[tuple[str, NDArray[np.int64]]]
     ) -> list[SparseRows | DenseRows]:
         """Return rows of a matrix of several datasets; those of one dtype share a buffer."""
+        return self._ending(partial(self._window, matrix, requests))
+
+    def _window(self, matrix: str, requests: Requests) -> list[SparseRows | DenseRows]:
         plans = [self._plan(dataset, matrix, rows) for dataset, rows in requests]
         # What is decoded into one buffer: requests that have all dtypes in common.
         groups: dict[tuple[str, ...], list[StoredPlan]] = {}
@@ -90,6 +93,9 @@ class LocalReader(ChunkedReader):
 
     def row_lengths(self, matrix: str, requests: Requests) -> list[NDArray[np.int64]] | None:
         """Return how many values each row has; None for what is not read by this reader."""
+        return self._ending(partial(self._row_lengths, matrix, requests))
+
+    def _row_lengths(self, matrix: str, requests: Requests) -> list[NDArray[np.int64]] | None:
         lengths = []
         for dataset, wanted in requests:
             path, info, rows = self._request(dataset, matrix, wanted)
@@ -101,7 +107,7 @@ class LocalReader(ChunkedReader):
 
     def write_csr(
         self, matrix: str, requests: Requests, values: RowTargets, indices: RowTargets
-    ) -> Writing:
+    ) -> Callable[[], tuple[int, int]]:
         """Begin to decode rows straight to where they belong, cast."""
         wanted = (values, values.addresses()), (indices, indices.addresses())
 
@@ -110,11 +116,11 @@ class LocalReader(ChunkedReader):
                 shared = work, number, addresses[work.order], np.zeros(1, np.int64), rows.outs[0]
                 yield from [partial(cast_share, *shared)] * work.n_shares
 
-        return self._write(matrix, requests, jobs)
+        return self._begin(matrix, requests, jobs)
 
     def write_dense(
         self, matrix: str, requests: Requests, rows: RowTargets, place: Place
-    ) -> Writing:
+    ) -> Callable[[], tuple[int, int]]:
         """Begin to decode rows straight into dense ones."""
         addresses, like = rows.addresses(), rows.outs[0]
 
@@ -122,7 +128,7 @@ class LocalReader(ChunkedReader):
             shared = work, addresses[work.order], np.zeros(1, np.int64), place(work.n_vars), like
             yield from [partial(scatter_share, *shared)] * work.n_shares
 
-        return self._write(matrix, requests, jobs)
+        return self._begin(matrix, requests, jobs)
 
     def choose(
         self, matrix: str, requests: Requests, place: Place, n_vars: int, *, ascending: bool
@@ -140,8 +146,14 @@ class LocalReader(ChunkedReader):
             shared = work, number, chosen, np.zeros(1, np.int64), place(work.n_vars)
             yield from [partial(choose_share, *shared)] * work.n_shares
 
-        decoding = self._write(matrix, requests, jobs)
+        decoding = self._begin(matrix, requests, jobs)
         return lambda: chosen.rows(*decoding())
+
+    def _begin(
+        self, matrix: str, requests: Requests, jobs: Callable[[int, SparseWork], Iterator[Job]]
+    ) -> Callable[[], tuple[int, int]]:
+        begun = self._ending(partial(self._write, matrix, requests, jobs))
+        return partial(self._ending, begun)
 
     def _write(
         self, matrix: str, requests: Requests, jobs: Callable[[int, SparseWork], Iterator[Job]]
