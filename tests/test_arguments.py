@@ -106,6 +106,7 @@ CALLS: dict[str, Callable[[dao.Store, Any], Any]] = {
     "zero_center": lambda _, value: dao.transforms.Scale([0.0], [1.0], zero_center=value),
     "max_value": lambda _, value: dao.transforms.Scale([0.0], [1.0], max_value=value),
     "totals": lambda _, value: dao.transforms.NormalizeTotal(1.0, value),
+    "Scale.fit": lambda _, value: dao.transforms.Scale.fit(value),
     "interleave": lambda _, value: dao.interleave({"a": value}),
     "Source layer": lambda _, value: dao.Source("a.h5ad", layer=value),
     "Source feature_key": lambda _, value: dao.Source("a.h5ad", feature_key=value),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from dao.moments import Moments, moments_of
 from dao.threads import over_ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -93,9 +94,21 @@ class Scale:
             A generator of the training cells, with the genes and the transforms that come before.
         zero_center, max_value
             See the class.
+
+        Raises
+        ------
+        dao.errors.ArgumentError
+            If these are not batches, or hold no cell.
         """
         moments: Moments | None = None
+        wanted = f"batches={shown(batches)}: pass a generator, as store.generator(1024)."
+        if isinstance(batches, str | bytes | Mapping) or not hasattr(batches, "__iter__"):
+            raise ArgumentError(wanted)
+        if getattr(batches, "ndim", 1) == 0 or isinstance(batches, type):
+            raise ArgumentError(wanted)
         for batch in batches:
+            if not isinstance(batch, Mapping) or "X" not in batch:
+                raise ArgumentError(wanted)
             own = moments_of(batch["X"])
             moments = own if moments is None else moments + own
         if moments is None or not moments.n_obs:

@@ -168,6 +168,8 @@ def calls(world: World) -> dict[str, Call]:
             ("gene_stats", {}, ()),
             ("pseudobulk", {"by": "cell_type"}, ()),
             ("highly_variable_genes", {"n_top_genes": 3}, ()),
+            ("to_dask", {}, ()),
+            ("obs_to_dask", {}, ()),
             ("generator", {"batch_size": 7}, ()),
             ("map_dataset", {}, ("obs_keys", "x_format", "layers", "transform")),
         )
@@ -198,6 +200,7 @@ def calls(world: World) -> dict[str, Call]:
 
     generator = store.generator(7)
     state = generator.state_dict()
+    both = dao.interleave({"a": store.generator(7), "b": store.generator(9)})
     samplers: dict[str, dict[str, Any]] = {
         "Balanced": {"by": "cell_type"},
         "Grouped": {"by": "cell_type"},
@@ -235,6 +238,15 @@ def calls(world: World) -> dict[str, Call]:
             tuple(inspect.signature(dao.descendants).parameters),
         ),
         "interleave": Call(dao.interleave, {"generators": {"a": generator}}),
+        "Interleaved.set_epoch": Call(both.set_epoch, {"epoch": 0}),
+        "Interleaved.state_dict": Call(both.state_dict),
+        "Interleaved.load_state_dict": Call(both.load_state_dict, {"state": both.state_dict()}),
+        "Scale.fit": Call(dao.transforms.Scale.fit, {"batches": generator}),
+        "parallel": Call(
+            lambda **a: store.generator(5, transform=dao.transforms.parallel(**a)),
+            {"function": lambda batch: batch},
+            ("function",),
+        ),
         "Generator.mixing": Call(
             store.generator(7, obs_keys=["cell_type"]).mixing, {"key": "cell_type"}
         ),
