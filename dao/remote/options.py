@@ -63,6 +63,10 @@ def open_object_store(
     from_url: Any = obstore.store.from_url
     try:
         with panics_as_errors(url, "obstore"):
+            if sorted_options.retry:  # dao makes requests again; the library checks the options
+                from_url(
+                    str(url), client_options=client, retry_config=sorted_options.retry, **given
+                )
             return from_url(str(url), client_options=client, retry_config=_RETRIES, **given)
     except Exception as error:  # noqa: BLE001 - the library raises many kinds
         raise refused_option(error, url, given) from None
