@@ -244,6 +244,36 @@ def test_how_batches_arrive(
     assert torch.cat(predicted).tolist() == list(range(store.n_obs))
 
 
+@pytest.mark.filterwarnings("ignore:you defined a .validation_step.:UserWarning")
+@pytest.mark.filterwarnings("ignore:The .train_dataloader. does not have many workers:UserWarning")
+@pytest.mark.filterwarnings("ignore:Your .IterableDataset. has .__len__. defined:UserWarning")
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning")  # by torchdata
+@pytest.mark.parametrize("stateful", [False, True], ids=["dataset", "StatefulDataLoader"])
+def test_a_data_module_of_ones_own(
+    store: dao.Store, make_trainer: Make, tmp_path: Path, stateful: bool
+) -> None:
+    """One that returns the dataset, or a stateful loader of it, continues from every checkpoint."""
+    stateful_dataloader = pytest.importorskip("torchdata.stateful_dataloader")
+
+    class Own(lightning.LightningDataModule):  # type: ignore[misc]
+        def train_dataloader(self) -> Any:
+            batches = store.torch(**ARGUMENTS)
+            if not stateful:
+                return batches
+            return stateful_dataloader.StatefulDataLoader(batches, batch_size=None)
+
+    callback = lightning.callbacks.ModelCheckpoint(
+        dirpath=tmp_path / "own", filename="{step}", every_n_train_steps=1, save_top_k=-1
+    )
+    whole = Classifier(store.n_vars)
+    make_trainer(callbacks=[callback]).fit(whole, Own())
+    assert len(whole.trained) == 14
+    for n in (3, 7, 10):
+        model = Classifier(store.n_vars)
+        make_trainer().fit(model, Own(), ckpt_path=tmp_path / "own" / f"step={n}.ckpt")
+        assert model.trained == whole.trained[n:], n
+
+
 def test_fitting_on_in_another_call(store: dao.Store, make_data: Make, make_trainer: Make) -> None:
     """A trainer that is asked for more epochs goes on with the epochs that follow."""
     model, data, trainer = Classifier(store.n_vars), make_data(), make_trainer(max_epochs=1)

@@ -245,3 +245,40 @@ def test_what_cannot_be_trained_on_is_refused(
     study.X = study.X.log1p()
     with pytest.warns(DaoWarning, match="not counts"):
         make(write(study, "logged.dao"))
+
+
+def test_a_batch_of_one_cell(
+    write: Callable[..., dao.Store], make_study: Callable[..., AnnData]
+) -> None:
+    """Refused where a batch of an epoch has one cell, by the lengths of the sampler, and only there."""
+    store: Any = write({"a": make_study(0, 49)})
+    samplers: dict[Any, bool] = {}
+    for size, alone in ((33, True), (32, False), (34, False)):
+        samplers[dao.samplers.Weighted({"dataset": {"a": 1}}, size=size)] = alone
+    sizes = store.obs["cell_type"].value_counts()
+    for sampler, alone in [
+        (dao.samplers.Grouped("cell_type"), bool((sizes % 16 == 1).any())),
+        ("shuffle", True),
+        ("random", True),
+        *samplers.items(),
+    ]:
+        data = dao.integrations.ScviStore(store, batch_size=16, sampler=sampler)
+        if not alone:
+            assert min(len(b["X"]) for b in data.train_dataloader()) > 1
+            continue
+        with pytest.raises(ArgumentError, match="give a batch of one cell"):
+            data.train_dataloader()
+        if isinstance(sampler, dao.samplers.Grouped):
+            continue  # groups may be smaller than a batch
+        kept = dao.integrations.ScviStore(store, batch_size=16, sampler=sampler, drop_last=True)
+        assert all(len(b["X"]) > 1 for b in kept.train_dataloader())
+    for n in range(1, 6):  # a group that leaves one cell over, and groups that do not
+        chosen = store.take([*range(16 + n)])
+        counts = chosen.obs["cell_type"].value_counts()
+        grouped = dao.samplers.Grouped("cell_type")
+        data = dao.integrations.ScviStore(chosen, batch_size=4, sampler=grouped)
+        if (counts % 4 == 1).any():
+            with pytest.raises(ArgumentError, match="give a batch of one cell"):
+                data.train_dataloader()
+        else:
+            assert min(len(b["X"]) for b in data.train_dataloader()) > 1

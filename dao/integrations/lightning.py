@@ -161,7 +161,7 @@ class LightningStore(LightningDataModule):
         """Return 1 within a training step: its batch is not trained on yet."""
         if self.trainer is None:
             return 0
-        progress = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
         return int(progress.ready > progress.processed)
 
     def _epoch(self) -> int:
