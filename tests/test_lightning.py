@@ -246,21 +246,12 @@ def test_how_batches_arrive(
 
 @pytest.mark.filterwarnings("ignore:you defined a .validation_step.:UserWarning")
 @pytest.mark.filterwarnings("ignore:The .train_dataloader. does not have many workers:UserWarning")
-@pytest.mark.filterwarnings("ignore:Your .IterableDataset. has .__len__. defined:UserWarning")
-@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning")  # by torchdata
-@pytest.mark.parametrize("stateful", [False, True], ids=["dataset", "StatefulDataLoader"])
-def test_a_data_module_of_ones_own(
-    store: dao.Store, make_trainer: Make, tmp_path: Path, stateful: bool
-) -> None:
-    """One that returns the dataset, or a stateful loader of it, continues from every checkpoint."""
-    stateful_dataloader = pytest.importorskip("torchdata.stateful_dataloader")
+def test_a_data_module_of_ones_own(store: dao.Store, make_trainer: Make, tmp_path: Path) -> None:
+    """One that returns the dataset itself continues from every checkpoint."""
 
     class Own(lightning.LightningDataModule):  # type: ignore[misc]
         def train_dataloader(self) -> Any:
-            batches = store.torch(**ARGUMENTS)
-            if not stateful:
-                return batches
-            return stateful_dataloader.StatefulDataLoader(batches, batch_size=None)
+            return store.torch(**ARGUMENTS)
 
     callback = lightning.callbacks.ModelCheckpoint(
         dirpath=tmp_path / "own", filename="{step}", every_n_train_steps=1, save_top_k=-1
