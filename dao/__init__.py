@@ -11,6 +11,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+import dao.forks  # noqa: F401 - from here on forks wait for what is imported
+
 if TYPE_CHECKING:
     from dao import errors, integrations, samplers, testing, transforms
     from dao.batches.generator import Generator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dao.cached import cached_property
 from dao.column import Column, Texts, constant_column, empty_column, from_arrow, joined
 from dao.errors import ArgumentError, CorruptStoreError
 from dao.format.categories import parse_category

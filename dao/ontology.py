@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from dao.cached import cached_property
 from dao.errors import UnknownValueError, near_matches
 
 if TYPE_CHECKING:

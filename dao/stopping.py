@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from dao.errors import GeneratorStoppedError
+from dao.forks import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,8 @@ def pause(seconds: float) -> None:
     event = stopping.get() or _exiting
     check()
     while (left := until - time.monotonic()) > 0:
-        event.wait(min(left, POLL_SECONDS))
+        with waiting():
+            event.wait(min(left, POLL_SECONDS))
         check()
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Never, Self
 
 import numpy as np
 
 from dao.arguments import flag, names, shown, whole
+from dao.cached import cached_property
 from dao.choose.absent import absent
 from dao.choose.algebra import combined, others
 from dao.choose.both import chosen

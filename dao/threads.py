@@ -11,6 +11,8 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from dao.forks import call, job
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -56,7 +58,7 @@ class Jobs(Generic[T]):
 
     def add(self, jobs: Sequence[Callable[[], T]]) -> None:
         """Begin these functions, after those that were begun before."""
-        self._futures += [_Pool.get().submit(job) for job in jobs]
+        self._futures += [_Pool.get().submit(job(one)) for one in jobs]
 
     def wait(self) -> None:
         """Wait until all have ended, in whatever way."""
@@ -83,7 +85,7 @@ def in_threads(jobs: Sequence[Callable[[], T]]) -> list[T]:
         What the first of them raised, after all have ended.
     """
     if len(jobs) == 1:
-        return [jobs[0]()]
+        return [call(jobs[0])]
     running: Jobs[T] = Jobs()
     running.add(jobs)
     return running.results()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +14,7 @@ from dao.batches.plan import plan_ranges
 from dao.directory import StoreDirectory
 from dao.errors import ArgumentError, CorruptStoreError
 from dao.files import LocalFiles
+from dao.forks import Lock
 from dao.kernels import copy_segments
 from dao.remote.bucket import Bucket
 from dao.remote.files import RemoteFiles
@@ -87,7 +87,7 @@ class ChunkedReader(ABC):
 
     def _prepare(self) -> None:
         self._row_starts: dict[tuple[str, str], NDArray[np.int64]] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._checks = ShardChecks(self._files.root)
 
     @abstractmethod

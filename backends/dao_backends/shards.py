@@ -9,13 +9,13 @@ the checksum of each inner chunk compared when that is first touched.
 from __future__ import annotations
 
 import os
-import threading
 from typing import TYPE_CHECKING
 
 import google_crc32c
 import numpy as np
 
 from dao.errors import CorruptStoreError, StorageError
+from dao.forks import Lock
 from dao.inside import check_inside
 from dao.missing import missing_file
 
@@ -36,7 +36,7 @@ class ShardChecks:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._chunks: dict[str, NDArray[np.bool_]] = {}
 
     def check_sizes(self, path: str, array: ArrayInfo, chunks: NDArray[np.int64]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import zarr
 from zarr.storage import LocalStore
 
 from dao.errors import CorruptStoreError, DaoError
+from dao.forks import Lock, working
 from dao_backends.chunked import ChunkedReader
 from dao_backends.cloud.checks import RemoteChecks
 from dao_backends.cloud.zarr_store import BucketStore
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dao.format.manifest import ArrayInfo
 
 _PYTHON_PIPELINE = "zarr.core.codec_pipeline.BatchedCodecPipeline"
-_opening = threading.Lock()
+_opening = Lock()
 
 
 class ZarrBackend:
@@ -46,6 +46,13 @@ class ZarrReader(ChunkedReader):
         """Return the chunks side by side; see `ChunkedReader.decode`."""
         self._sizes.check_sizes(path, array, chunks)
         out = np.empty((len(chunks) * array.chunk, *array.shape[1:]), array.dtype)
+        with working():  # zarr has locks of its own
+            self._fill(out, path, array, chunks)
+        return out
+
+    def _fill(
+        self, out: NDArray[Any], path: str, array: ArrayInfo, chunks: NDArray[np.int64]
+    ) -> None:
         opened = self._open(path, array)
         breaks = np.flatnonzero(np.diff(chunks) != 1) + 1
         at = 0
@@ -60,7 +67,6 @@ class ZarrReader(ChunkedReader):
         except Exception as error:
             msg = f"{self._files.root / path} cannot be decoded ({error}). Restore it from a copy."
             raise CorruptStoreError(msg) from error
-        return out
 
     def _open(self, path: str, array: ArrayInfo) -> zarr.Array[Any]:
         known = self._arrays.get(path)

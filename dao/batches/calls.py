@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 import time
 import weakref
@@ -10,6 +11,9 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from dao.errors import GeneratorStoppedError
+from dao.forks import waiting, working
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -61,7 +65,8 @@ class Calls(Generic[T]):
 
     def __next__(self) -> T:
         began = time.perf_counter()
-        call = self._line.next()
+        with waiting():
+            call = self._line.next()
         self.waited += time.perf_counter() - began
         if call is None:
             self.close()
@@ -77,7 +82,8 @@ class Calls(Generic[T]):
         self._line.close()
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join()
+                with waiting():
+                    thread.join()
 
     def __del__(self) -> None:
         # Waiting here could stall the garbage collector; the threads end by themselves.
@@ -179,7 +185,10 @@ def _work(line: _Line, source: Iterator[Any], function: Callable[[Any], Any]) ->
                 return
             line.add(call)
         try:
-            line.finish(call, function(item))
+            with working(begins=True):
+                result = function(item)
+            line.finish(call, result)
+            del result
         except BaseException as error:  # noqa: BLE001 - handed to the consumer, whatever it is
             line.finish(call, error=error)
         del call, item  # or they would be held while the next ones are waited for
@@ -217,3 +226,15 @@ def _attributes(value: Any) -> dict[str, Any] | None:
 def _close_all() -> None:
     for calls in list(_running):
         calls.close()
+
+
+def _after_fork() -> None:
+    """Let a child know that its parent's threads are not there; one may have held a lock."""
+    for calls in _running:
+        call, calls._line = _Call(), _Line(1, 0)  # noqa: SLF001 - its own
+        calls._line.add(call)  # noqa: SLF001
+        msg = "The threads that call the function have ended. Make a new iterator."
+        calls._line.finish(call, error=GeneratorStoppedError(msg))  # noqa: SLF001
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from copy import copy
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dao.arguments import flag, text, whole
@@ -29,6 +28,7 @@ from dao.batches.stream import Stream, whole_stream
 from dao.batches.turns import course_after_turns
 from dao.batches.windows import windows
 from dao.buffers import keep
+from dao.cached import cached_property
 from dao.errors import ArgumentError
 from dao.samplers.mixing import measure_mixing
 from dao.threads import n_threads

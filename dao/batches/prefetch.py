@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import atexit
+import os
 import queue
 import threading
 import time
 import weakref
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dao.errors import GeneratorStoppedError
+from dao.forks import job, waiting, working
 from dao.stopping import carried, stopping
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ P = TypeVar("P")
 T = TypeVar("T")
 _END = object()
 _POLL_SECONDS = 0.1
+_ENDED = "The thread that reads ahead has ended. Make a new iterator."
 _running: weakref.WeakSet[Prefetcher[Any]] = weakref.WeakSet()
 
 
@@ -79,7 +82,8 @@ class Prefetcher(Generic[T]):
         self._ready.stop.set()
         self._ready.clear()
         if self._thread is not threading.current_thread():
-            self._thread.join()
+            with waiting():
+                self._thread.join()
 
     def __del__(self) -> None:
         # Waiting here could stall the garbage collector; the thread ends by itself.
@@ -88,11 +92,11 @@ class Prefetcher(Generic[T]):
     def _get(self) -> Any:
         while True:
             try:
-                return self._ready.get()
+                with waiting():
+                    return self._ready.get()
             except queue.Empty:
                 if not self._thread.is_alive() and self._ready.is_empty():
-                    msg = "The thread that reads ahead has ended. Make a new iterator."
-                    raise GeneratorStoppedError(msg) from None
+                    raise GeneratorStoppedError(_ENDED) from None
 
 
 def one_ahead(plans: Iterator[P], begin: Callable[[P], Callable[[], T]]) -> Generator[T]:
@@ -114,6 +118,8 @@ def one_ahead(plans: Iterator[P], begin: Callable[[P], Callable[[], T]]) -> Gene
             running, failure = _attempt(_begin_next, plans, begin, thread)
             while running is not None:
                 following, failure = _attempt(_begin_next, plans, begin, thread)
+                with waiting():
+                    wait([running])
                 item, running = running.result(), following
                 yield item
                 del item  # or it would be held while the one after the next is made
@@ -128,7 +134,7 @@ def _begin_next(
 ) -> Future[T] | None:
     """Return the next item to come, None after the last plan."""
     plan = next(plans, None)
-    return None if plan is None else thread.submit(carried(begin(plan)))
+    return None if plan is None else thread.submit(job(carried(begin(plan))))
 
 
 def _attempt(function: Callable[..., T], *arguments: Any) -> tuple[T | None, Exception | None]:
@@ -168,7 +174,8 @@ class _Ready:
             self._taken.clear()
             if self.is_empty():
                 return
-            self._taken.wait(_POLL_SECONDS)
+            with waiting():
+                self._taken.wait(_POLL_SECONDS)
 
     def get(self) -> Any:
         """Return the next item; after a while ``queue.Empty`` is raised."""
@@ -192,16 +199,19 @@ def _work(make: Callable[[Callable[[], None]], Iterator[Any]], ready: _Ready) ->
     source: Iterator[Any] = iter(())
     stopping.set(ready.stop)
     try:
-        source = make(ready.wait_until_taken)
-        for item in source:
-            if not ready.put(item):
+        with working(begins=True):
+            source = make(ready.wait_until_taken)
+        while True:
+            with working(begins=True):
+                item = next(source, _END)
+            if not ready.put(item) or item is _END:
                 return
             del item  # or it would be held while the next one is made
-        ready.put(_END)
     except BaseException as error:  # noqa: BLE001 - handed to the consumer, whatever it is
         ready.put(_Failure(error))
     finally:
-        _close(source)
+        with working():
+            _close(source)
 
 
 def _close(source: Iterator[Any]) -> None:
@@ -214,3 +224,13 @@ def _close(source: Iterator[Any]) -> None:
 def _close_all() -> None:
     for prefetcher in list(_running):
         prefetcher.close()
+
+
+def _after_fork() -> None:
+    """Let a child know that its parent's threads are not there; one may have held a lock."""
+    for prefetcher in _running:
+        prefetcher._ready = _Ready(1)  # noqa: SLF001 - its own
+        prefetcher._ready.put(_Failure(GeneratorStoppedError(_ENDED)))  # noqa: SLF001
+
+
+os.register_at_fork(after_in_child=_after_fork)

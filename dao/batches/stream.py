@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from dao.batches.course import total
+from dao.cached import cached_property
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from dao.cached import cached_property
 from dao.errors import ArgumentError, near_matches
 from dao.features.filter import rows_where
 from dao.features.match import Matcher, Matching, rename

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dao.cached import cached_property
 from dao.format.checksum import CHECKSUM, checksum
 from dao.format.unknown import with_unknown
 

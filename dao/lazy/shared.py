@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import threading
 from collections import OrderedDict
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from dao.cached import cached_property
+from dao.forks import Lock
 from dao.obs import ObsStore
 from dao.wrapped import WrappedReader
 
@@ -59,7 +59,7 @@ class Shared:
 class _Opened:
     """The readers that were opened in this process for tasks."""
 
-    lock = threading.Lock()
+    lock = Lock()
     found: ClassVar[OrderedDict[str, Shared]] = OrderedDict()
 
     @classmethod
@@ -79,7 +79,7 @@ class _Tables(WrappedReader):
 
     def __init__(self, reader: Reader) -> None:
         super().__init__(reader)
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._kept: OrderedDict[tuple[str, tuple[str, ...]], pa.Table] = OrderedDict()
 
     def table(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:

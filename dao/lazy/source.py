@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import pickle
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from dao.arguments import text, whole
 from dao.batches.fetch import fetch
 from dao.batches.locate import locate
 from dao.batches.segment import segment
+from dao.cached import cached_property
 from dao.errors import ArgumentError
 from dao.lazy.blocks import blocks, bounds
 from dao.lazy.shared import Shared

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dao.errors import StorageError, StoreBusyError
+from dao.forks import Lock, waiting
 from dao.panics import panics_as_errors
 from dao.remote.given import sort_options
 from dao.remote.network import Network, at_once
@@ -66,7 +66,7 @@ class Bucket:
         retries = Retries.of(sort_options(self.options).retry)
         self._outages = Outages(self.root, retries, answered=answered)
         self._helper: Helper | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self.requests = 0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -200,11 +200,16 @@ class Bucket:
         Network.used = True
         return at_once([partial(self._ask, path, doing, function)])[0]
 
+    def _once(self, function: Callable[[Any], T]) -> T:
+        store = self._open()
+        with waiting():
+            return function(store)
+
     def _ask(self, path: str, doing: str, function: Callable[[Any], T]) -> T:
         began = time.monotonic()
         try:
             with panics_as_errors(self.root / path, "obstore"):
-                return self._outages.endure(lambda: function(self._open()))
+                return self._outages.endure(lambda: self._once(function))
         except Exception as error:  # noqa: BLE001 - the library raises many kinds
             if is_conflict(error):
                 msg = f"{self.root} was written by another process meanwhile. Try again."

@@ -11,11 +11,11 @@ import os
 import pickle
 import subprocess
 import sys
-import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
 from dao.errors import DaoError, StorageError
+from dao.forks import Lock
 from dao.stopping import at_exit
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Helper:
 
     def __init__(self, bucket: Bucket) -> None:
         self.pid = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-c", _COMMAND],
             stdin=subprocess.PIPE,

@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dao.errors import GeneratorStoppedError
+from dao.forks import job, waiting
 from dao.stopping import POLL_SECONDS, at_exit, check, stopping
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Network:
     @classmethod
     def begin(cls, call: Callable[[], T], stop: threading.Event) -> Future[T]:
         """Begin a call in one of the threads."""
-        return cls._threads.submit(call, stop)
+        return cls._threads.submit(job(call), stop)
 
     @classmethod
     def is_here(cls) -> bool:
@@ -146,11 +147,12 @@ def at_once(
         return found if use is None else _used(found, use)
     stop = threading.Event()
     running = {Network.begin(call, stop): number for number, call in enumerate(calls)}
-    waiting = set(running)
+    left = set(running)
     try:
-        while waiting:
+        while left:
             check()
-            ended, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
+            with waiting():
+                ended, left = wait(left, POLL_SECONDS, FIRST_COMPLETED)
             for future in sorted(ended, key=running.__getitem__):
                 result = future.result()
                 if use is not None:
@@ -159,10 +161,11 @@ def at_once(
     except BaseException as error:
         # After an error nothing new is begun, and nothing goes on behind the back of the caller.
         stop.set()
-        for future in waiting:
+        for future in left:
             future.cancel()
         is_wanted = isinstance(error, Exception) and not isinstance(error, GeneratorStoppedError)
-        wait(waiting, None if is_wanted else _INTERRUPTED_WAIT)
+        with waiting():
+            wait(left, None if is_wanted else _INTERRUPTED_WAIT)
         raise
     return [future.result() for future in running]
 

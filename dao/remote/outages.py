@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import random
-import threading
 import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dao.forks import Lock
 from dao.remote.problems import Failure, failure_of
 from dao.stopping import pause
 from dao.warn import warn
@@ -90,7 +90,7 @@ class Outages:
 
     def __init__(self, what: object, retries: Retries, *, answered: bool = False) -> None:
         self._what, self.retries, self.answered = what, retries, answered
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._is_out = False
         self._over = -math.inf
 

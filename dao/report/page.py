@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from html import escape
 from importlib import import_module
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from dao.backend import missing_extra
+from dao.cached import cached_property
 from dao.paths import local_path
 from dao.replacing import replace_file
 from dao.report.gather import gather

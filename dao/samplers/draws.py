@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dao.cached import cached_property
 from dao.ranges import ranges
 from dao.samplers.blocks import Blocks
 from dao.samplers.hot import HotRows, hot_rows

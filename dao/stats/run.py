@@ -11,6 +11,7 @@ import numpy as np
 
 from dao.buffers import keep
 from dao.errors import ArgumentError
+from dao.forks import job
 from dao.lazy.source import cut, read_matrix
 from dao.threads import n_threads
 
@@ -94,7 +95,7 @@ def over_blocks(
         return reduce(add, results)
     keep(source, _KEPT_BYTES)
     with ThreadPoolExecutor(min(_THREADS, n_threads()), "dao-stats") as pool:
-        return reduce(add, pool.map(partial(_one, source, work), pairs))
+        return reduce(add, pool.map(job(partial(_one, source, work)), pairs))
 
 
 def fold(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from dao.cached import cached_property
 from dao.errors import ExpressionError
 from dao.where.branch import Descendants
 

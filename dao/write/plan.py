@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from dao.cached import cached_property
 from dao.directory import StoreDirectory
 from dao.errors import ArgumentError, DatasetIdError
 from dao.features.reference import references

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from dao.cached import cached_property
 from dao.errors import ArgumentError, SourceError
 from dao.format.names import UNKNOWN_ORGANISM
 from dao.selection import Selection

@@ -9,10 +9,10 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dao.forks import Lock
 from dao.paths import local_path
 from dao.remote.network import Network
 from dao.replacing import replacing
@@ -62,7 +62,7 @@ class Cache:
 
     def __init__(self, folder: Path, size: int) -> None:
         self._folder, self._size = folder, size
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._room: Room | None = None
         if size:
             try:

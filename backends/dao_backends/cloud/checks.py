@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dao.errors import CorruptStoreError
+from dao.forks import Lock
 from dao.remote.network import at_once
 from dao_backends.shards import shard_path
 
@@ -26,7 +26,7 @@ class RemoteChecks:
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._sound: dict[str, set[int]] = {}
 
     def check_sizes(self, path: str, array: ArrayInfo, chunks: NDArray[np.int64]) -> None:

@@ -7,7 +7,6 @@ stops everything else, and does not check what it reads.
 from __future__ import annotations
 
 import os
-import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import google_crc32c
 import numpy as np
 
+from dao.forks import Lock
 from dao.scratch import scratch_folder
 from dao_backends.cloud.cache import Cache
 from dao_backends.cloud.fetch import bring
@@ -50,7 +50,7 @@ class Copies:
     def __init__(self, bucket: Bucket, memory: int) -> None:
         self._bucket, self._nowhere = bucket, Cache(Path(), 0)
         self._held = Held.share_of(memory)
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._tables: dict[str, RemoteTable] = {}
 
     @contextmanager

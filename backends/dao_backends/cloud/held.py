@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from dao.forks import Lock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +29,7 @@ class Held:
 
     def __init__(self, size: int) -> None:
         self._size, self._used = size, 0
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._chunks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
 
     @classmethod

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from dao.errors import ArgumentError
+from dao.forks import job, waiting
 from dao.paths import local_path
 from dao.remote.files import RemoteFiles
 from dao.remote.network import at_once
@@ -52,10 +53,11 @@ class _Threads:
     executor: ThreadPoolExecutor | None = None
 
     @classmethod
-    def begin(cls, function: Callable[[], T]) -> Future[T]:
+    def begin(cls, function: Callable[[], T]) -> Callable[[], T]:
+        """Begin to call a function; return another one that waits for it."""
         if cls.executor is None:
             cls.executor = ThreadPoolExecutor(_WINDOWS, thread_name_prefix="dao-window")
-        return cls.executor.submit(carried(function))
+        return partial(_result, cls.executor.submit(job(carried(function))))
 
     @classmethod
     def after_fork(cls) -> None:
@@ -63,6 +65,12 @@ class _Threads:
 
 
 os.register_at_fork(after_in_child=_Threads.after_fork)
+
+
+def _result(future: Future[T]) -> T:
+    with waiting():
+        wait([future])
+    return future.result()
 
 
 class CloudReader(LocalReader):
@@ -138,7 +146,7 @@ class CloudReader(LocalReader):
             return write(matrix, requests, jobs)()
 
         uuid = self.manifest().uuid
-        return _Threads.begin(partial(self._supply.while_here, wanted, uuid, decode)).result
+        return _Threads.begin(partial(self._supply.while_here, wanted, uuid, decode))
 
     def _read(self, groups: Sequence[Sequence[StoredPlan]]) -> list[list[NDArray[Any]]]:
         wanted = [

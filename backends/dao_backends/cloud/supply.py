@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,6 +10,7 @@ import numpy as np
 
 from dao.backend import Traffic
 from dao.errors import CorruptStoreError, DaoError
+from dao.forks import Lock
 from dao_backends.cloud.cache import Cache, NoRoomError
 from dao_backends.cloud.fetch import bring
 from dao_backends.cloud.shard_file import ShardFile
@@ -48,7 +48,7 @@ class Supply:
 
     def __init__(self, bucket: Bucket, cache: Cache, held: Held) -> None:
         self.bucket, self._cache, self._held = bucket, cache, held
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._hits = 0
 
     def __getstate__(self) -> dict[str, Any]:

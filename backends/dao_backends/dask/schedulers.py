@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from dao.errors import ArgumentError, StorageError
+from dao.forks import job
 from dao_backends.forked import Forked
 
 if TYPE_CHECKING:
@@ -70,9 +71,10 @@ class Scheduler:
         if Forked.is_child or _is_worker():
             return [function(*arguments) for arguments in calls]
         dask = _untyped("dask")
-        lazy = dask.delayed(function, pure=False, traverse=False)
-        tasks = [lazy(*arguments) for arguments in calls]
         client = self._find()
+        called = function if client is not None else job(function)
+        lazy = dask.delayed(called, pure=False, traverse=False)
+        tasks = [lazy(*arguments) for arguments in calls]
         if client is None:
             return list(dask.compute(*tasks, traverse=False))
         return self._on_cluster(client, tasks, self._timeout * n_requests)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dao.errors import ArgumentError, CorruptStoreError, SourceError, near_matches
+from dao.forks import Lock
 from dao.stamps import Stamp
 from dao.write.inspect import inspect_opened, of_all
 from dao.write.job import make_job
@@ -149,7 +149,7 @@ class ForeignFiles:
 
     def _prepare(self) -> None:
         self._files = ExitStack()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._scratch = Scratch()
         self._matrices: dict[tuple[str, str], AlignedMatrix] = {}
 

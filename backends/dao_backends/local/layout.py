@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dao.forks import Lock
 from dao_backends.shards import open_shard, read_index
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class ChunkTable:
 
     def __init__(self, root: Path, path: str, array: ArrayInfo) -> None:
         self._root, self.path, self.array = root, path, array
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self.per_shard = array.shard // array.chunk
         self.item_bytes = np.dtype(array.dtype).itemsize * math.prod(array.shape[1:])
         self._known = np.zeros(len(array.shard_sizes), np.bool_)

@@ -9,6 +9,7 @@ import numpy as np
 
 from dao.backend import DenseRows, SparseRows
 from dao.errors import BackendContractError, CorruptStoreError
+from dao.forks import pause
 from dao.format.casts import widest
 from dao.threads import over_ranges
 from dao_backends.memory.held import HeldDense, HeldSparse
@@ -62,6 +63,7 @@ def hold(
     if info.encoding == "dense":
         values: NDArray[Any] = np.empty((len(rows), info.shape[1]), info.dtype)
         for a, b in stretches:
+            pause()
             got = _rows(reader, dataset, matrix, rows[a:b], DenseRows)
             values = values.astype(widest([values.dtype, got.values.dtype]), copy=False)
             values[a:b] = got.values[got.slots]
@@ -69,6 +71,7 @@ def hold(
     columns = np.ones(info.shape[1], np.bool_) if wanted is None else wanted[: info.shape[1]]
     packing = _Packing(info, columns)
     for a, b in stretches:
+        pause()
         packing.add(_rows(reader, dataset, matrix, rows[a:b], SparseRows))
     return packing.held()
 

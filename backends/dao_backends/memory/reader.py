@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +9,7 @@ import numpy as np
 
 from dao.backend import FusedReader
 from dao.errors import BackendContractError
+from dao.forks import LongLock
 from dao.threads import Jobs, n_threads
 from dao.wrapped import WrappedReader
 from dao_backends.decoder import open_decoder
@@ -35,6 +34,8 @@ __all__ = ["MemoryBackend", "MemoryReader"]
 
 # Items per part of the work: so few that threads end together.
 _PART_ITEMS = 1 << 17
+# One matrix is decoded at a time, as that has all processors.
+_decoding = LongLock()
 
 
 class MemoryBackend:
@@ -200,7 +201,7 @@ class MemoryReader(WrappedReader):
         held = self._held.get(key)
         if held is not None:
             return held
-        with _Decoding.lock:
+        with _decoding:
             if key not in self._held:
                 info = self.manifest().dataset(dataset).matrices[matrix]
                 own = None if self._rows is None else self._rows[dataset]
@@ -214,19 +215,6 @@ class MemoryReader(WrappedReader):
             return self.reader
         msg = "These rows are not held, and what decodes cannot write them."
         raise BackendContractError(msg)
-
-
-class _Decoding:
-    """One matrix at a time, as decoding has all processors; a forked child waits for nobody."""
-
-    lock = threading.Lock()
-
-    @classmethod
-    def after_fork(cls) -> None:
-        cls.lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_Decoding.after_fork)
 
 
 def _bounds(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
