@@ -15,6 +15,7 @@ import sys
 import textwrap
 import threading
 import time
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -257,7 +258,7 @@ def test_two_threads_that_fork_do_not_wait_for_each_other() -> None:
 
 def test_an_inherited_iterator_ends(write: Callable[..., dao.Store], make_study: Any) -> None:
     """Its threads are those of the parent: the child is told, and does not wait for them."""
-    store = write({"a": make_study(0, 2_000)})
+    store = write({"a": make_study(0, 300)})
     for transform in (None, lambda batch: batch):
         iterator = iter(store.generator(10, transform=transform))
         next(iterator)
@@ -270,7 +271,7 @@ def test_an_inherited_iterator_ends(write: Callable[..., dao.Store], make_study:
             return False
 
         assert child_of(go_on) == 0
-        assert len(list(iterator)) == 199  # the parent's goes on
+        assert len(list(iterator)) == 29  # the parent's goes on
 
 
 @contextmanager
@@ -312,16 +313,21 @@ def test_a_fork_that_waits_in_vain_happens_with_a_warning(monkeypatch: Any) -> N
         with lock:
             return True
 
-    with at_work(hold):
-        with pytest.warns(DaoWarning, match="thread of dao was at work.*spawn") as found:
+    def warned() -> list[warnings.WarningMessage]:
+        # Python 3.12 warns of every fork beside threads.
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
             assert child_of(take) == 0  # it has a lock of its own
-        assert found[0].filename == __file__
-        began = time.monotonic()
-        assert child_of(take) == 0
-        assert time.monotonic() - began < 10
-    assert child_of(take) == 0
-    with at_work(hold), pytest.warns(DaoWarning, match="at work"):
-        assert child_of(take) == 0
+        return [one for one in found if one.category is DaoWarning]
+
+    with at_work(hold):
+        (warning,) = warned()
+        assert "a thread of dao was at work" in str(warning.message)
+        assert warning.filename == __file__
+        assert warned() == []
+    assert warned() == []
+    with at_work(hold):
+        assert len(warned()) == 1
 
 
 def test_a_program_that_is_started_does_not_wait() -> None:
