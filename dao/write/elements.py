@@ -73,7 +73,7 @@ def read_frame(element: Any, uns: Any = None) -> pd.DataFrame:
             codes = frame[name].to_numpy()
             if values.ndim == 1 and codes.size and -1 <= codes.min() <= codes.max() < len(values):
                 texts = [_decoded(v) for v in values] if values.dtype.kind in "SO" else values
-                frame[name] = pd.Categorical.from_codes(codes, texts)
+                frame[name] = pd.Categorical.from_codes(codes, pd.Index(texts))
     return frame
 
 

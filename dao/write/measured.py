@@ -114,7 +114,7 @@ def warn_of_few(sources: Sequence[SourceFeatures], wanted: pd.Index) -> None:
 def _alone(sources: Sequence[SourceFeatures], others: pd.Index) -> list[str]:
     """Return the datasets whose features no other study has, and that are not among ``others``."""
     measured = {source.dataset: source.ids.dropna().unique() for source in sources}
-    every = pd.Index(np.concatenate([ids.to_numpy(object) for ids in measured.values()]), object)
+    every = others[:0].append(list(measured.values()))
     shared = every[every.duplicated()].append(others)
     return [name for name, ids in measured.items() if len(ids) and not ids.isin(shared).any()]
 
