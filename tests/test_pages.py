@@ -137,6 +137,8 @@ def for_report(request: pytest.FixtureRequest) -> dict[str, Any]:
 def for_frameworks(request: pytest.FixtureRequest) -> dict[str, Any]:
     pytest.importorskip("torch")
     pytest.importorskip("tensorflow")
+    pytest.importorskip("lightning")
+    pytest.importorskip("sklearn")
     return {}
 
 
