@@ -19,11 +19,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from hypothesis import settings
 
 import dao
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+# No example fails because other programs need the processor.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
