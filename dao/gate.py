@@ -203,6 +203,5 @@ if hasattr(os, "register_at_fork"):
 _AT_WORK = others.Busy("a thread of dao was at work", LONGEST_WAIT)
 _TOO_LONG = (
     "A process was forked while {busy}, which did not end within {seconds:.0f} seconds. The new "
-    "process may hang. Start it before that work, or start it afresh: "
-    "multiprocessing_context='spawn'."
+    "process may hang. Fork before that work begins, or pass multiprocessing_context='spawn'."
 )
