@@ -12,9 +12,13 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from dao import others
 from dao.warn import warn
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 __all__ = ["LONGEST_WAIT", "Era", "State", "begin", "end", "has_forks", "state_of_thread"]
 
@@ -23,13 +27,16 @@ LONGEST_WAIT = 60.0
 # After a fork that waited in vain the next ones wait less: a DataLoader starts many workers.
 _NEXT_WAIT = 1.0
 _POLL = 0.005  # seconds; nobody says when a lock of others is free
-_SOON = 0.01  # seconds until a Ctrl-C that came before a fork is raised after it
+# A Ctrl-C that came before a fork is raised after it, when the code that forked goes on: hooks of
+# other libraries run before, and what is raised in them is lost.
+_LOOK_AGAIN = 0.005
+_LONGEST_HOOKS = 5.0
 
 
 class State:
     """What a thread is doing; only the thread itself changes it."""
 
-    __slots__ = ("depth", "has_gate", "interrupted", "is_forking", "n_locks")
+    __slots__ = ("depth", "forked_at", "has_gate", "interrupted", "is_forking", "n_locks")
 
     def __init__(self) -> None:
         self.depth = 0  # blocks of `working` that it is in
@@ -37,6 +44,7 @@ class State:
         self.is_forking = False
         self.has_gate = False  # for a fork
         self.interrupted = False  # by Ctrl-C, while it waited to fork
+        self.forked_at: tuple[FrameType, int] | None = None  # the code that forks
 
 
 class _Gate:
@@ -133,6 +141,8 @@ def _before_fork() -> None:
     except KeyboardInterrupt:
         # Python does not let a fork be called off here.
         state.interrupted = True
+        caller = sys._getframe(1)  # noqa: SLF001 - inspect, which hides it, is slow to import
+        state.forked_at = caller, caller.f_lasti
 
 
 def _wait(gate: _Gate) -> None:
@@ -166,10 +176,19 @@ def _after_in_parent() -> None:
         with suppress(RuntimeError):  # Ctrl-C came while it was taken again
             gate.changed.notify_all()
             gate.changed.release()
-    if state.interrupted:
-        state.interrupted = False
-        again = threading.get_ident(), signal.SIGINT
-        threading.Timer(_SOON, signal.pthread_kill, again).start()
+    if state.interrupted and state.forked_at is not None:
+        threading.Thread(
+            target=_interrupt, args=(threading.get_ident(), *state.forked_at), daemon=True
+        ).start()
+    state.interrupted, state.forked_at = False, None
+
+
+def _interrupt(thread: int, caller: FrameType, instruction: int) -> None:
+    """Raise KeyboardInterrupt in a thread that has forked, once it goes on."""
+    until = time.monotonic() + _LONGEST_HOOKS
+    while caller.f_lasti == instruction and time.monotonic() < until:
+        time.sleep(_LOOK_AGAIN)
+    signal.pthread_kill(thread, signal.SIGINT)
 
 
 def _after_in_child() -> None:
@@ -180,6 +199,7 @@ def _after_in_child() -> None:
         Era.unclean = object()
     Era.process = object()
     state.is_forking = state.has_gate = state.interrupted = False
+    state.forked_at = None
     _gate = _Gate()
     _gate.threads[threading.get_ident()] = state
 

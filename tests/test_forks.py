@@ -349,8 +349,14 @@ def test_a_program_that_is_started_does_not_wait() -> None:
 def test_ctrl_c_while_a_fork_waits() -> None:
     """The fork cannot be called off, so it happens, and KeyboardInterrupt comes after it."""
     pid = -1
+
+    def interrupt() -> None:
+        while not gate.has_forks():
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGINT)
+
     with at_work(wait_for):
-        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        threading.Thread(target=interrupt, daemon=True).start()
         with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it comes after the fork
             pid = os.fork()
             if pid == 0:
@@ -358,6 +364,49 @@ def test_ctrl_c_while_a_fork_waits() -> None:
             time.sleep(30)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
     assert child_of(lambda: True) == 0
+
+
+SLOW_HOOK = """
+import os, signal, threading, time
+from dao import forks, gate
+
+os.register_at_fork(after_in_parent=lambda: time.sleep(0.2))
+end = threading.Event()
+
+def work():
+    with forks.working():
+        begun.set()
+        end.wait(30)
+
+def interrupt():
+    while not gate.has_forks():
+        time.sleep(0.005)
+    os.kill(os.getpid(), signal.SIGINT)
+
+begun = threading.Event()
+for target in (work, interrupt):
+    threading.Thread(target=target, daemon=True).start()
+begun.wait()
+try:
+    if os.fork() == 0:
+        os._exit(0)
+    time.sleep(20)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_is_not_lost_in_hooks_of_others() -> None:
+    """What is raised in a hook is lost, so KeyboardInterrupt waits for the code that forks."""
+    done = subprocess.run(
+        [sys.executable, "-c", SLOW_HOOK],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == "interrupted\n", done.stderr
 
 
 def test_long_work_pauses_for_forks() -> None:
