@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "any_seed",
     "choice",
     "flag",
     "listed",
@@ -125,10 +126,23 @@ def whole(
     is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if is_whole and least <= int(value) <= most:
         return int(value)
-    limits = f"from {least:,} to {most:,}" if most < _LARGEST else f"of at least {least}"
+    is_bounded = most < _LARGEST or (is_whole and int(value) > most)
+    limits = f"from {least:,} to {most:,}" if is_bounded else f"of at least {least}"
     hint = f", as {int(value)}" if isinstance(value, float) and value.is_integer() else ""
     msg = f"{argument}={shown(value)}: pass a whole number {limits}{or_else}{hint}."
     raise ArgumentError(msg)
+
+
+def any_seed(value: Any) -> int:
+    """Return a seed of any size, as NumPy takes them.
+
+    Raises
+    ------
+    dao.errors.ArgumentError
+        If it is not a whole number, or is negative.
+    """
+    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return int(value) if is_whole and value >= 0 else whole("seed", value)
 
 
 def number(argument: str, value: Any, above: float = -inf, or_else: str = "") -> float:

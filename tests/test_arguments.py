@@ -211,3 +211,14 @@ def test_changes_need_a_store(
         dao.write_store(tmp_path / "atlsa.dao", {"b": make_study(1)}, mode=mode, progress=False)
     assert sorted(tmp_path.iterdir()) == before
     assert not list((tmp_path / "empty").iterdir())
+
+
+def test_seeds_of_any_size(store: dao.Store) -> None:
+    """As in NumPy; a store that is written keeps its seed, and has room for fewer."""
+    huge = 1 << 200
+    orders = [list(store.generator(8, seed=seed))[0]["index"] for seed in (huge, huge, 0)]  # noqa: RUF015
+    assert (orders[0] == orders[1]).all()
+    assert (orders[0] != orders[2]).any()
+    assert store.sample(5, seed=huge).n_obs == 5
+    with pytest.raises(ArgumentError, match=r"seed=.*: pass a whole number from 0 to"):
+        dao.write_store("never.dao", store, seed=huge)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from dao.arguments import mapping, number, shown, whole
+from dao.arguments import any_seed, mapping, number, shown, whole
 from dao.batches.glance import interleaved_glance
 from dao.errors import ArgumentError, near_matches
 from dao.samplers.deal import deal
@@ -70,7 +70,7 @@ def interleave(
     ['blood', 'blood', 'gut', 'gut', 'gut', 'gut']
     """
     _check(generators, weights)
-    seed = whole("seed", seed)
+    seed = any_seed(seed)
     made = Interleaved
     if "torch" in sys.modules:
         from dao.batches.torch_interleave import TorchInterleaved, are_torch

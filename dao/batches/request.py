@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.arguments import choice, flag, names, whole
+from dao.arguments import any_seed, choice, flag, names, whole
 from dao.batches.automatic import choices, settled
 from dao.batches.columns import ColumnMap
 from dao.batches.dtypes import parse_dtype
@@ -60,7 +60,7 @@ def make_generator(
 ) -> Generator:
     """Return a generator; see `dao.Store.generator` for the arguments."""
     size = _batch_size(batch_size, store.n_obs)
-    seed = whole("seed", seed)
+    seed = any_seed(seed)
     choice("x_format", x_format, ("csr", "dense"))
     choice("missing", missing, ("error", "zero"))
     measured, drop_last = flag("measured", measured), flag("drop_last", drop_last)

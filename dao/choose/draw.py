@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.arguments import whole
+from dao.arguments import any_seed
 from dao.errors import ArgumentError
 from dao.samplers.rng import random_bits
 
@@ -93,4 +93,4 @@ def _check(n: Any, seed: Any) -> None:
     if not is_whole and not (isinstance(n, float) and 0 <= n <= 1):
         msg = f"n={n!r}: give a number of cells, or a share between 0 and 1."
         raise ArgumentError(msg)
-    whole("seed", seed)
+    any_seed(seed)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.arguments import choice, whole
+from dao.arguments import any_seed, choice
 from dao.errors import ArgumentError, near_matches
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def check_seed(seed: Any) -> int:
     if seed is None:
         msg = "seed=None: pass a whole number of at least 0, so that the split can be repeated."
         raise ArgumentError(msg)
-    return whole("seed", seed)
+    return any_seed(seed)
 
 
 def check_method(method: Any) -> str:
