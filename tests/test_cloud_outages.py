@@ -451,7 +451,8 @@ def test_closing_an_iterator_during_an_outage(local: dao.Store, server: Server) 
 
 
 CHILD = """
-import atexit, sys, time
+import atexit, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore it
 atexit.register(lambda: print(time.time(), flush=True))  # the last, after all threads have ended
 import dao
 store = dao.load_store({url!r}, cache_size=0)

@@ -355,13 +355,17 @@ def test_ctrl_c_while_a_fork_waits() -> None:
             time.sleep(0.005)
         os.kill(os.getpid(), signal.SIGINT)
 
-    with at_work(wait_for):
-        threading.Thread(target=interrupt, daemon=True).start()
-        with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it comes after the fork
-            pid = os.fork()
-            if pid == 0:
-                os._exit(3)
-            time.sleep(30)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with at_work(wait_for):
+            threading.Thread(target=interrupt, daemon=True).start()
+            with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it comes after the fork
+                pid = os.fork()
+                if pid == 0:
+                    os._exit(3)
+                time.sleep(30)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
     assert child_of(lambda: True) == 0
 
@@ -370,6 +374,7 @@ SLOW_HOOK = """
 import os, signal, threading, time
 from dao import forks, gate
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore it
 os.register_at_fork(after_in_parent=lambda: time.sleep(0.2))
 end = threading.Event()
 
