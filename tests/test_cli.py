@@ -204,7 +204,7 @@ def test_features_that_cannot_be_used(
         (("write", "blood.h5ad", "t.dao", "--layer", "raw"), "pass another --layer="),
         (("write", "blood.h5ad"), "Missing argument"),
         (("write", "blood.h5ad", "gut.h5ad"), "The store comes last, and gut.h5ad is a file"),
-        (("append", "s.dao", "blood.h5ad"), "The store comes last"),
+        (("append", "s.dao", "blood.h5ad"), "append SOURCE... STORE"),
         (("append", "blood.h5ad", "t.dao"), "begin a store with `dao write"),
         (("append", "blood.h5ad", "t.dao", "--dry-run"), "and --append adds datasets"),
         (("write", "blood.h5ad", "t.dao", "--replace"), "and --replace replaces datasets"),

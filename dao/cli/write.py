@@ -142,7 +142,8 @@ def _asked(
             msg = "Missing argument 'STORE'."
             raise click.UsageError(msg)
         if os.path.isfile(paths[-1]):  # noqa: PTH113 (pathlib raises for names too long)
-            msg = f"The store comes last, and {paths[-1]} is a file: dao write SOURCE... STORE"
+            usage = f"{click.get_current_context().command_path} SOURCE... STORE"
+            msg = f"The store comes last, and {paths[-1]} is a file: {usage}"
             raise click.UsageError(msg)
         return paths[-1], [_source(s) for s in paths[:-1]], said
     if len(paths) > 2:
