@@ -20,6 +20,7 @@ __all__ = [
     "any_seed",
     "choice",
     "flag",
+    "is_whole",
     "listed",
     "mapping",
     "names",
@@ -113,6 +114,11 @@ def flag(argument: str, value: Any) -> bool:
     return bool(value)
 
 
+def is_whole(value: Any) -> bool:
+    """Return whether a value is a whole number of Python or NumPy."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def whole(
     argument: str, value: Any, least: int = 0, most: int = _LARGEST, or_else: str = ""
 ) -> int:
@@ -123,10 +129,9 @@ def whole(
     dao.errors.ArgumentError
         If it is not one, or is too small or too large; ``or_else`` names what else there is.
     """
-    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if is_whole and least <= int(value) <= most:
+    if is_whole(value) and least <= int(value) <= most:
         return int(value)
-    is_bounded = most < _LARGEST or (is_whole and int(value) > most)
+    is_bounded = most < _LARGEST or (is_whole(value) and int(value) > most)
     limits = f"from {least:,} to {most:,}" if is_bounded else f"of at least {least}"
     hint = f", as {int(value)}" if isinstance(value, float) and value.is_integer() else ""
     msg = f"{argument}={shown(value)}: pass a whole number {limits}{or_else}{hint}."
@@ -141,8 +146,7 @@ def any_seed(value: Any) -> int:
     dao.errors.ArgumentError
         If it is not a whole number, or is negative.
     """
-    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    return int(value) if is_whole and value >= 0 else whole("seed", value)
+    return int(value) if is_whole(value) and value >= 0 else whole("seed", value)
 
 
 def number(argument: str, value: Any, above: float = -inf, or_else: str = "") -> float:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dao.arguments import any_seed, choice, flag, names, whole
+from dao.arguments import any_seed, choice, flag, is_whole, names, whole
 from dao.batches.automatic import choices, settled
 from dao.batches.columns import ColumnMap
 from dao.batches.dtypes import parse_dtype
@@ -191,11 +191,7 @@ def _share(rank: int | None, world_size: int | None) -> Share | None:
         raise ArgumentError(msg)
     if rank is None or world_size is None:
         return None
-    if not (_is_whole(rank) and _is_whole(world_size) and 0 <= rank < world_size):
+    if not (is_whole(rank) and is_whole(world_size) and 0 <= rank < world_size):
         msg = f"rank={rank!r}, world_size={world_size!r}: rank must be below world_size."
         raise ArgumentError(msg)
     return Share(int(rank), int(world_size))
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
