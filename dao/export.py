@@ -15,7 +15,7 @@ from dao.batches.locate import locate
 from dao.batches.segment import segment
 from dao.batches.spec import MatrixSpec
 from dao.errors import ArgumentError
-from dao.format.casts import fits, widest
+from dao.format.casts import fits, widest, without_advice
 from dao.matrices import check_alike, common_dtype
 from dao.warn import warn
 
@@ -97,9 +97,10 @@ def _matrix(store: Store, name: str, columns: ColumnMap, *, dense: bool = False)
         # Sums of repeated entries of a file may have outgrown its dtype.
         outgrown = widest([working, *(p.values.dtype for p in fetched.stored[name].parts)])
         if outgrown == working:
-            fact = str(error).partition(" Pass dtype=")[0]
-            msg = f"{fact} No dtype holds all selected datasets: export them one by one, "
-            msg += 'as in store.subset(dataset="a").to_anndata().'
+            msg = (
+                f"{without_advice(error)} No dtype holds all selected datasets: export them one by "
+                'one, as in store.subset(dataset="a").to_anndata().'
+            )
             raise ArgumentError(msg) from error
         return segment(fetched, 0, {name: replace(spec, dtype=outgrown)}).matrices[name]
     values = matrix if dense else matrix.data

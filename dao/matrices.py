@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dao.errors import ArgumentError, UnknownDatasetError, near_matches
-from dao.format.casts import Verdict, always_fits, verdict
+from dao.format.casts import PASS_DTYPE, Verdict, always_fits, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -175,5 +175,5 @@ def _remedy(infos: Sequence[MatrixInfo]) -> str:
         for dtype in _WIDE:
             if not any(verdict_of(info, dtype) in wrong for info in infos):
                 exact = all(_is_exact(info, dtype) for info in infos)
-                return f"Pass dtype={str(dtype)!r}{', which holds them exactly' if exact else ''}."
+                return f"{PASS_DTYPE}{str(dtype)!r}{', which holds them exactly' if exact else ''}."
     return "No dtype holds the values of all selected datasets: select datasets apart."

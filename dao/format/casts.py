@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "PASS_DTYPE",
     "Verdict",
     "always_fits",
     "check_values",
@@ -30,8 +31,11 @@ __all__ = [
     "misfit",
     "verdict",
     "widest",
+    "without_advice",
 ]
 
+# How errors begin to advise another dtype.
+PASS_DTYPE = "Pass dtype="  # noqa: S105 - no password
 # From here on a float64 that says how large integers are may itself be rounded.
 _ROUNDED_FROM = 2.0**53
 
@@ -144,9 +148,17 @@ def check_values(what: str, values: NDArray[Any], wanted: np.dtype[Any]) -> None
     if found is not None:
         msg = (
             f"{what} has the value {found}, which {wanted} cannot hold without changing it. "
-            f"Pass dtype={str(values.dtype)!r}, which holds it exactly."
+            f"{PASS_DTYPE}{str(values.dtype)!r}, which holds it exactly."
         )
         raise ArgumentError(msg)
+
+
+def without_advice(error: ArgumentError) -> str:
+    """Return a message without the dtype that it advises to pass, for what takes no ``dtype=``.
+
+    A message without such advice is returned as it is.
+    """
+    return str(error).partition(f" {PASS_DTYPE}")[0]
 
 
 def misfit(values: NDArray[Any], wanted: np.dtype[Any]) -> Any:

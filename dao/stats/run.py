@@ -12,6 +12,7 @@ import numpy as np
 from dao.buffers import keep
 from dao.errors import ArgumentError
 from dao.forks import job
+from dao.format.casts import without_advice
 from dao.lazy.source import cut, read_matrix
 from dao.threads import n_threads
 
@@ -55,8 +56,8 @@ def in_float64() -> Iterator[None]:
     try:
         yield
     except ArgumentError as error:
-        problem, advice, _ = str(error).partition(" Pass dtype=")
-        if not advice:
+        problem = without_advice(error)
+        if problem == str(error):
             raise
         msg = (
             f"{problem} Statistics are calculated in float64: take the cells with "
