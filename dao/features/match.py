@@ -106,12 +106,14 @@ def rename(names: Iterable[str], aliases: Names) -> Matching:
     # Peaks come in millions, and hardly any name has a version or an alias.
     ids: list[str | None] = [cut_version(n) if "." in n else n for n in names]
     hows, several = np.full(len(names), "id", object), {}
-    for i in [i for i, n in enumerate(names) if n in aliases] if aliases else ():
-        targets = tuple(map(cut_version, aliases[names[i]]))
-        if len(targets) > 1:
-            several[names[i]] = targets
-        ids[i] = targets[0] if len(targets) == 1 else None
-        hows[i] = "alias" if len(targets) == 1 else "ambiguous"
+    for i, name in enumerate(names if aliases else ()):
+        if name not in aliases:
+            continue
+        targets = tuple(map(cut_version, aliases[name]))
+        if len(targets) == 1:
+            ids[i], hows[i] = targets[0], "alias"
+        else:
+            ids[i], hows[i], several[name] = None, "ambiguous", targets
     return Matching(pd.Index(ids, dtype=object), hows, several)
 
 

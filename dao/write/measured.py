@@ -71,7 +71,7 @@ def warn_of_gaps(
     others
         Features that studies already in the store measured; empty for a new store.
     """
-    alone = _alone(sources, others) if len(sources) > 1 or len(others) else []
+    alone = _alone(sources, others) if len(sources) > 1 or len(others) else set()
     for source in sources:
         if source.dataset in alone:
             warn(
@@ -111,12 +111,12 @@ def warn_of_few(sources: Sequence[SourceFeatures], wanted: pd.Index) -> None:
         )
 
 
-def _alone(sources: Sequence[SourceFeatures], others: pd.Index) -> list[str]:
+def _alone(sources: Sequence[SourceFeatures], others: pd.Index) -> set[str]:
     """Return the datasets whose features no other study has, and that are not among ``others``."""
     measured = {source.dataset: source.ids.dropna().unique() for source in sources}
     every = others[:0].append(list(measured.values()))
     shared = every[every.duplicated()].append(others)
-    return [name for name, ids in measured.items() if len(ids) and not ids.isin(shared).any()]
+    return {name for name, ids in measured.items() if len(ids) and not ids.isin(shared).any()}
 
 
 def _reasons(
